@@ -1,0 +1,1 @@
+"""An async gRPC service with code-generated contracts for science archives."""
