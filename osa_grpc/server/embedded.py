@@ -1,0 +1,415 @@
+"""The laptop's database: a Postgres of our own, started and stopped with the server.
+
+Decisions:
+
+- `postgres` itself is our child, not a daemon started by `pg_ctl`, so that its end is noticed; it gets SIGINT
+  from the kernel when the server is killed (Linux), so that it does not outlive it for good.
+- It listens on a Unix socket in a directory that only its account (and root) can enter; hence no password and
+  no port.
+- Two locks: `lock` is held by the server; `postgres.lock` is inherited by Postgres and all its processes, so
+  it tells beyond doubt whether an orphan of a killed server is still there. A pid file alone cannot: pids are
+  reused.
+- `initdb` works in a scratch directory that is renamed when complete: a directory `cluster` is always a whole
+  one.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import signal
+import stat
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import quote
+
+import platformdirs
+import structlog
+
+from osa_grpc.server import launch_child
+from osa_grpc.server.cannot_start import CannotStartError
+from osa_grpc.server.directory_lock import DirectoryLock, make_passable
+from osa_grpc.server.postgres_program import Account, PostgresProgram, choose_account, find_program, run_as
+
+_log = structlog.get_logger(__name__)
+
+_SOCKET_NAME = ".s.PGSQL.5432"
+_LONGEST_SOCKET_PATH = 107  # bytes of sun_path on Linux, without the closing NUL
+_POLL_SECONDS = 0.01
+_LAST_WORDS_SECONDS = 5
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "port": "5432",
+    "unix_socket_permissions": "0700",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "",
+    "log_min_error_statement": "panic",  # statements in the log could carry depositors' data
+}
+
+
+class EmbeddedPostgresError(Exception):
+    """The embedded Postgres ended although nobody asked it to."""
+
+
+def default_data_directory() -> Path:
+    """Where the server keeps its data if nobody says: for root the system's place, else the user's own."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/osa-grpc")
+    return platformdirs.user_data_path("osa-grpc", appauthor=False)
+
+
+class EmbeddedPostgres:
+    """A Postgres in a directory of its own, for one server: an async context manager, and a role.
+
+    As root it runs as the owner of the existing data, else as the system account `postgres` if there is one,
+    else `daemon`; never as root and never as 65534, the user of hook containers.
+
+    Started from a thread that ends, it would end too: the kernel ties it to the thread that started it.
+
+    Args:
+        data_directory: holds the cluster, the locks and the socket; made if it is not there.
+        settings: Postgres settings beyond the defaults, by name.
+        start_timeout_seconds: how long recovery after a crash may take.
+    """
+
+    name = "embedded-postgres"
+
+    def __init__(
+        self,
+        *,
+        data_directory: Path,
+        settings: Mapping[str, str] | None = None,
+        start_timeout_seconds: float = 60,
+    ) -> None:
+        self._directory = data_directory.absolute()
+        self._cluster = self._directory / "cluster"
+        self._settings = {**_SETTINGS, **(settings or {})}
+        self._start_timeout_seconds = start_timeout_seconds
+        self._lock = DirectoryLock(directory=self._directory)
+        self._account: Account | None = None
+        self._socket_directory = self._directory / "socket"
+        self._process: asyncio.subprocess.Process | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._last_lines: deque[str] = deque(maxlen=20)
+        self._stopping = False
+        self.ready = asyncio.Event()
+
+    @property
+    def socket_directory(self) -> Path:
+        """The directory to give as host to any Postgres client."""
+        return self._socket_directory
+
+    @property
+    def dsn(self) -> str:
+        """The address of the cluster's own database `postgres`, as its superuser."""
+        return self.dsn_of("postgres")
+
+    def dsn_of(self, database: str) -> str:
+        """The address of a database of this cluster."""
+        host = quote(str(self._socket_directory), safe="")
+        return f"postgresql://postgres@/{quote(database)}?host={host}&port=5432"
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the running postmaster."""
+        return None if self._process is None else self._process.pid
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Start, making the cluster if there is none and clearing away what a crash left.
+
+        Connections are taken when it returns.
+
+        Raises:
+            CannotStartError: it cannot, with the reason and the remedy; nothing is left running.
+        """
+        self._lock.acquire()
+        self._stopping = False
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
+        self._account = choose_account(self._cluster)
+        await self._check_reachable()
+        program = await find_program(account=self._account, copy_to=self._directory / "program")
+        descriptor = os.open(self._directory / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            await self._stop_orphan(descriptor)
+            if self._cluster.exists():
+                self._check_version(program)
+                self._clear_pid_file()
+            else:
+                await self._initialise(program, descriptor)
+            self._socket_directory = self._choose_socket_directory()
+            await self._spawn(program, descriptor)
+        finally:
+            os.close(descriptor)  # ours; the processes of Postgres hold theirs
+        await self._wait_until_ready()
+        self.ready.set()
+
+    async def run(self) -> None:
+        """Wait until Postgres ends, which it should not before `stop`.
+
+        Raises:
+            EmbeddedPostgresError: it ended by itself.
+        """
+        assert self._process is not None
+        code = await self._process.wait()
+        if self._stopping:
+            return
+        self.ready.clear()
+        raise EmbeddedPostgresError(f"The embedded Postgres ended {_how(code)}: {self._tail()}")
+
+    async def stop(self) -> None:
+        """Shut down and give the directory back; open transactions are rolled back.
+
+        Harmless when it is not running.
+        """
+        self._stopping = True
+        self.ready.clear()
+        try:
+            if self._process is not None:
+                await self._end(self._process)
+                self._process = None
+            if self._reading is not None:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._reading, _LAST_WORDS_SECONDS)
+                self._reading = None
+        finally:
+            if self._process is not None and self._process.returncode is None:  # cancelled while waiting
+                self._process.send_signal(signal.SIGQUIT)
+            if self._socket_directory.parent != self._directory:
+                with contextlib.suppress(OSError):
+                    self._socket_directory.rmdir()
+            self._lock.release()
+
+    @staticmethod
+    async def _end(process: asyncio.subprocess.Process) -> None:
+        # Fast, immediate (recovery at the next start), and what cannot be refused.
+        for sign, patience_seconds in ((signal.SIGINT, 15), (signal.SIGQUIT, 5), (signal.SIGKILL, 5)):
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(sign)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), patience_seconds)
+                return
+
+    async def _check_reachable(self) -> None:
+        """See with the account's own eyes whether it can reach the directory."""
+        if self._account is None:
+            return
+        script = 'for d in "$@"; do [ -x "$d" ] || { echo "$d"; exit 1; }; done'
+        path = [*(str(parent) for parent in reversed(self._directory.parents)), str(self._directory)]
+        code, closed = await run_as(self._account, ["/bin/sh", "-c", script, "sh", *path])
+        if code != 0:
+            raise CannotStartError(
+                f"The embedded Postgres runs as the user {self._account.name}, who cannot pass through "
+                f"{closed}. Let others pass (chmod o+x {closed}), or choose another data directory."
+            )
+
+    def _check_version(self, program: PostgresProgram) -> None:
+        try:
+            made_by = (self._cluster / "PG_VERSION").read_text().strip()
+        except OSError as error:
+            raise CannotStartError(
+                f"{self._cluster} holds no readable Postgres data ({error}). Restore it, or move it away."
+            ) from error
+        if made_by != str(program.major_version):
+            raise CannotStartError(
+                f"The data in {self._cluster} was made by PostgreSQL {made_by}; this installation has "
+                f"{program.major_version}. Dump it with PostgreSQL {made_by} and load it into a new data "
+                "directory (see docs/operating.md)."
+            )
+
+    async def _initialise(self, program: PostgresProgram, lock: int) -> None:
+        scratch = self._directory / "cluster.new"
+        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
+        self._make_private(scratch)
+        command = [
+            str(program.bin_directory / "initdb"),
+            f"--pgdata={scratch}",
+            "--username=postgres",
+            "--auth=trust",  # whoever can reach the socket may come in; its directory lets nobody else
+            "--encoding=UTF8",
+            "--locale-provider=builtin",  # sorts alike on every system and in every version of it
+            "--builtin-locale=C.UTF-8",
+            "--locale=C",
+            "--no-instructions",
+        ]
+        if self._settings.get("fsync") == "off":
+            command.append("--no-sync")
+        process = await self._launch(command, lock)
+        try:
+            output, _ = await process.communicate()
+        finally:
+            await self._end(process)  # at once, unless we were cancelled
+        if process.returncode != 0:
+            raise CannotStartError(
+                f"The database in {self._directory} cannot be made: {output.decode(errors='replace').strip()}"
+            )
+        scratch.rename(self._cluster)
+
+    async def _spawn(self, program: PostgresProgram, lock: int) -> None:
+        command = [str(program.bin_directory / "postgres"), "-D", str(self._cluster)]
+        for name, value in self._settings.items():
+            command += ["-c", f"{name}={value}"]
+        command += ["-c", f'unix_socket_directories="{self._socket_directory}"']  # quoted: it is a list
+        self._last_lines.clear()
+        self._process = await self._launch(command, lock)
+        assert self._process.stdout is not None
+        self._reading = asyncio.create_task(
+            self._read_log(self._process.stdout), name="embedded-postgres-log"
+        )
+
+    async def _launch(self, command: list[str], lock: int) -> asyncio.subprocess.Process:
+        account = self._account
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",
+            "-S",
+            launch_child.__file__,
+            str(os.getpid()),
+            str(account.uid if account else -1),
+            str(account.gid if account else -1),
+            str(lock),
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            # Postgres reads PGPORT, PGDATA and their like from the environment.
+            env={**{k: v for k, v in os.environ.items() if not k.startswith("PG")}, "LC_ALL": "C"},
+            pass_fds=[lock],
+            start_new_session=True,  # Ctrl-C is for the server, which still needs its database then
+        )
+
+    async def _wait_until_ready(self) -> None:
+        """Wait for the word "ready" in the pid file, as `pg_ctl` does."""
+        assert self._process is not None
+        deadline = time.monotonic() + self._start_timeout_seconds
+        while not self._says_ready(self._process.pid):
+            if self._process.returncode is not None:
+                if self._reading is not None:
+                    await self._reading
+                raise CannotStartError(f"The embedded Postgres does not start: {self._tail()}")
+            if time.monotonic() > deadline:
+                raise CannotStartError(
+                    f"The embedded Postgres is not ready after {self._start_timeout_seconds:g} s: "
+                    f"{self._tail()}"
+                )
+            await asyncio.sleep(_POLL_SECONDS)
+
+    def _says_ready(self, pid: int) -> bool:
+        lines = self._read_pid_file()
+        return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - pidfile.h
+
+    def _read_pid_file(self) -> list[str]:
+        try:
+            return (self._cluster / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+
+    async def _stop_orphan(self, lock: int) -> None:
+        """Stop the Postgres that a killed server left, and wait until its last process is gone."""
+        for sign, patience_seconds in ((signal.SIGINT, 30), (signal.SIGQUIT, 5), (signal.SIGKILL, 5)):
+            if _try_lock(lock):
+                return
+            # Read anew each time: whoever holds the lock wrote it, so the number cannot be anybody else's.
+            with contextlib.suppress(ValueError, ProcessLookupError):
+                pid = int(os.pread(lock, 20, 0))
+                _log.warning("stopping the Postgres that an earlier server left", pid=pid, signal=sign.name)
+                os.kill(pid, sign)
+            deadline = time.monotonic() + patience_seconds
+            while time.monotonic() < deadline:
+                if _try_lock(lock):
+                    return
+                await asyncio.sleep(_POLL_SECONDS)
+        raise CannotStartError(
+            f"A Postgres that an earlier server left in {self._directory} does not end. "
+            f"`fuser {self._directory}/postgres.lock` names its processes."
+        )
+
+    def _clear_pid_file(self) -> None:
+        """Remove a pid file whose number has become another program's: Postgres would believe it.
+
+        One of a dead process Postgres clears by itself; one of a Postgres that somebody started by hand on
+        this data stays, and Postgres refuses to start.
+        """
+        lines = self._read_pid_file()
+        if not lines:
+            return
+        with contextlib.suppress(OSError):  # no such process, or a system without /proc
+            if Path(f"/proc/{int(lines[0])}/cwd").readlink() != self._cluster.resolve():
+                (self._cluster / "postmaster.pid").unlink()
+
+    def _choose_socket_directory(self) -> Path:
+        directory = self._directory / "socket"
+        if len(os.fsencode(directory / _SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
+            digest = hashlib.sha256(os.fsencode(self._directory)).hexdigest()[:16]
+            # The same name each time, so that what a killed server left is used again.
+            directory = Path(tempfile.gettempdir()) / f"osa-grpc-{digest}"
+        self._make_private(directory)
+        return directory
+
+    def _make_private(self, directory: Path) -> None:
+        """A directory for Postgres's account alone."""
+        make_passable(directory.parent)
+        with contextlib.suppress(FileExistsError):
+            directory.mkdir(mode=0o700)
+        owner = os.geteuid() if self._account is None else self._account.uid
+        status = directory.lstat()
+        # Owned by us still, if we were killed between mkdir and chown.
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (owner, os.geteuid()):
+            raise CannotStartError(f"{directory} should be a directory of the server's own. Remove it.")
+        directory.chmod(0o700)
+        if self._account is not None:
+            os.chown(directory, self._account.uid, self._account.gid)
+
+    async def _read_log(self, stream: asyncio.StreamReader) -> None:
+        """Hand Postgres's own log on to ours, keeping its last lines for error messages."""
+        rest = b""
+        while chunk := await stream.read(65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                text = line.decode(errors="replace").rstrip()
+                self._last_lines.append(text)
+                severe = text.startswith(("WARNING", "FATAL", "PANIC"))
+                (_log.warning if severe and not self._stopping else _log.debug)("postgres", line=text)
+
+    def _tail(self) -> str:
+        return "\n".join(self._last_lines) or "it said nothing"
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _how(code: int) -> str:
+    return f"by signal {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
