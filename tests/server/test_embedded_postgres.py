@@ -3,7 +3,6 @@ import os
 import pwd
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -37,35 +36,11 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def fresh_directory() -> Iterator[Path]:
-    """A place for a Postgres that was never started there."""
+def directory() -> Iterator[Path]:
     parent = Path(tempfile.mkdtemp(prefix="osa-grpc-test-"))
     parent.chmod(0o711)
     yield parent / "postgres"
     shutil.rmtree(parent)
-
-
-@pytest.fixture(scope="module")
-def used_directory() -> Iterator[Path]:
-    """The directory of a Postgres that was started and stopped once."""
-    parent = Path(tempfile.mkdtemp(prefix="osa-grpc-test-"))
-    parent.chmod(0o711)
-
-    async def start_and_stop() -> None:
-        async with embedded(parent / "postgres"):
-            pass
-
-    with asyncio.Runner() as runner:
-        runner.run(start_and_stop())
-    yield parent / "postgres"
-    shutil.rmtree(parent)
-
-
-@pytest.fixture
-def directory(used_directory: Path, fresh_directory: Path) -> Path:
-    """A copy of it, which saves each test its initdb."""
-    subprocess.run(["cp", "-a", used_directory, fresh_directory], check=True)
-    return fresh_directory
 
 
 def embedded(directory: Path) -> EmbeddedPostgres:
@@ -157,9 +132,9 @@ async def test_existing_data_is_served_by_the_account_that_owns_it(directory: Pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 async def test_a_parent_that_the_account_cannot_pass_is_named_and_left_alone(
-    fresh_directory: Path,
+    directory: Path,
 ) -> None:
-    closed = fresh_directory / "closed"
+    closed = directory / "closed"
     closed.mkdir(parents=True)
     closed.chmod(0o700)
     with pytest.raises(CannotStartError, match=f"cannot pass through {closed}.*chmod o\\+x {closed}"):
@@ -187,8 +162,8 @@ async def test_programs_the_account_cannot_reach_are_copied(
         pass
 
 
-async def test_a_long_path_gets_its_socket_elsewhere_and_leaves_nothing_there(fresh_directory: Path) -> None:
-    async with embedded(fresh_directory / ("long" * 30)) as postgres:
+async def test_a_long_path_gets_its_socket_elsewhere_and_leaves_nothing_there(directory: Path) -> None:
+    async with embedded(directory / ("long" * 30)) as postgres:
         elsewhere = postgres.socket_directory
         assert await fetch(postgres.dsn, "SELECT 1") == 1
         assert elsewhere.stat().st_mode & 0o777 == 0o700
@@ -268,12 +243,12 @@ async def test_data_of_another_major_version_is_refused_in_words(directory: Path
         await embedded(directory).start()
 
 
-async def test_a_first_start_that_was_killed_half_way_begins_anew(fresh_directory: Path) -> None:
-    scratch = fresh_directory / "cluster.new" / "base"
+async def test_a_first_start_that_was_killed_half_way_begins_anew(directory: Path) -> None:
+    scratch = directory / "cluster.new" / "base"
     scratch.mkdir(parents=True)
-    for path in (fresh_directory, fresh_directory.parent):
+    for path in (directory, directory.parent):
         path.chmod(0o711)
-    async with embedded(fresh_directory) as postgres:
+    async with embedded(directory) as postgres:
         assert await fetch(postgres.dsn, "SELECT 1") == 1
 
 
@@ -287,14 +262,14 @@ async def test_a_start_that_fails_says_what_postgres_said_and_gives_the_director
         assert await fetch(postgres.dsn, "SELECT 1") == 1
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing_running(fresh_directory: Path) -> None:
-    postgres = embedded(fresh_directory)
+async def test_a_start_that_is_cancelled_leaves_nothing_running(directory: Path) -> None:
+    postgres = embedded(directory)
     starting = asyncio.create_task(postgres.start())
-    await until((fresh_directory / "cluster.new").exists)
+    await until((directory / "cluster.new").exists)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    async with embedded(fresh_directory) as again:
+    async with embedded(directory) as again:
         assert await fetch(again.dsn, "SELECT 1") == 1
 
 
