@@ -1,0 +1,251 @@
+"""The pool of connections to Postgres: where they come from, and what a lost one means."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import structlog
+from asyncpg.pool import PoolConnectionProxy
+
+from osa_grpc.domain.errors import OsaError, ResourceExhaustedError, UnavailableError
+
+if TYPE_CHECKING:
+    Connection = PoolConnectionProxy[asyncpg.Record]
+else:
+    Connection = PoolConnectionProxy
+
+_log = structlog.get_logger(__name__)
+
+# The server says that it goes, comes, or has no room; or the connection broke.
+_CONNECTION_ERRORS = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+# It is there, and will not have us whatever we wait.
+_REFUSALS = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+    asyncpg.UndefinedObjectError,  # a server setting that this server does not have
+)
+
+_ANSWER_MARGIN = timedelta(seconds=5)
+
+
+class Database:
+    """A pool of connections, for everything but LISTEN (see `doorbell`). An async context manager.
+
+    Sessions are plain: UTC, a statement timeout, nothing kept between two uses. Locks and settings are those
+    of a transaction.
+
+    Args:
+        dsn: a libpq URL.
+        connect_patience: how long `connect` waits for a server that is not there yet.
+        acquire_timeout: how long a caller waits for a connection while all are in use.
+        statement_timeout: the longest a statement may take.
+    """
+
+    def __init__(
+        self,
+        *,
+        dsn: str,
+        min_size: int = 1,
+        max_size: int = 10,
+        connect_patience: timedelta = timedelta(seconds=30),
+        connect_timeout: timedelta = timedelta(seconds=10),
+        acquire_timeout: timedelta = timedelta(seconds=10),
+        statement_timeout: timedelta = timedelta(seconds=60),
+        application_name: str = "osa-grpc",
+    ) -> None:
+        self._dsn = dsn
+        self._min_size = min_size
+        self._max_size = max_size
+        self._connect_patience = connect_patience
+        self._connect_timeout = connect_timeout
+        self._acquire_timeout = acquire_timeout
+        self._statement_timeout = statement_timeout
+        self._application_name = application_name
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def connect(self) -> None:
+        """Open the pool, waiting a while for a server that is just starting.
+
+        Raises:
+            UnavailableError: the server is not there after all the patience (`DATABASE_UNAVAILABLE`), or it
+            does not
+                let us in (`DATABASE_REFUSED`); the message names it, without the password.
+        """
+        deadline = time.monotonic() + self._connect_patience.total_seconds()
+        pause_seconds = 0.05
+        while True:
+            try:
+                self._pool = await self._create_pool()
+            except _REFUSALS as error:
+                raise UnavailableError(
+                    f"The database at {place(self._dsn)} refuses the connection: {error}",
+                    reason="DATABASE_REFUSED",
+                ) from error
+            except (*_CONNECTION_ERRORS, OSError, asyncpg.InterfaceError) as error:
+                if time.monotonic() + pause_seconds > deadline:
+                    raise UnavailableError(
+                        f"The database at {place(self._dsn)} cannot be reached: {_in_words(error)}",
+                        reason="DATABASE_UNAVAILABLE",
+                    ) from error
+                _log.warning("waiting for the database", at=place(self._dsn), error=_in_words(error))
+                await asyncio.sleep(pause_seconds)
+                pause_seconds = min(2 * pause_seconds, 2)
+            else:
+                return
+
+    async def _create_pool(self) -> "asyncpg.Pool[asyncpg.Record]":
+        return await asyncpg.create_pool(
+            self._dsn,
+            min_size=self._min_size,
+            max_size=self._max_size,
+            timeout=self._connect_timeout.total_seconds(),
+            # For a server that does not answer at all: one that does ends the statement itself.
+            command_timeout=(self._statement_timeout + _ANSWER_MARGIN).total_seconds(),
+            server_settings={
+                "application_name": self._application_name,
+                "statement_timeout": _milliseconds(self._statement_timeout),
+                "idle_in_transaction_session_timeout": _milliseconds(2 * self._statement_timeout),
+                "timezone": "UTC",
+            },
+        )
+
+    async def aclose(self) -> None:
+        """Close the pool: orderly if the connections come back soon, at once otherwise. Harmless when not open."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            await asyncio.wait_for(pool.close(), _ANSWER_MARGIN.total_seconds())
+        except TimeoutError:
+            pool.terminate()
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """Lend a connection, outside any transaction.
+
+        Raises:
+            UnavailableError: the server is not there, or went away meanwhile (`DATABASE_UNAVAILABLE`); all
+                connections are in use (`DATABASE_BUSY`); a statement took too long (`DATABASE_TIMEOUT`).
+            ResourceExhaustedError: the server's disk is full (`DATABASE_DISK_FULL`).
+        """
+        pool = self._pool
+        if pool is None:
+            raise UnavailableError("The database is not connected.", reason="DATABASE_UNAVAILABLE")
+        connection = await self._take(pool)
+        try:
+            yield connection
+        except Exception as error:
+            translated = _translate(error, connection)
+            if translated is None:
+                raise
+            raise translated from error
+        finally:
+            # A connection that broke meanwhile may say so once more; the pool replaces it.
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                await pool.release(connection)
+
+    async def _take(self, pool: "asyncpg.Pool[asyncpg.Record]") -> Connection:
+        try:
+            return await pool.acquire(timeout=self._acquire_timeout.total_seconds())
+        except TimeoutError as error:
+            raise UnavailableError(
+                "All connections to the database are in use.", reason="DATABASE_BUSY"
+            ) from error
+        except (*_CONNECTION_ERRORS, *_REFUSALS, OSError, asyncpg.InterfaceError) as error:
+            raise _gone() from error
+
+    @asynccontextmanager
+    async def transaction(
+        self,
+        *,
+        isolation: Literal["read_committed", "repeatable_read", "serializable"] | None = None,
+        readonly: bool = False,
+    ) -> AsyncIterator[Connection]:
+        """Lend a connection in a transaction that commits when the block ends and is undone when it raises.
+
+        Raises:
+            UnavailableError, ResourceExhaustedError: as `acquire`. If it comes out of the commit itself, the
+                transaction may have happened or not.
+        """
+        async with self.acquire() as connection:
+            transaction = connection.transaction(isolation=isolation, readonly=readonly)
+            await transaction.start()
+            try:
+                yield connection
+            except BaseException:
+                # Where the connection is gone the server has rolled back; what happened first is what counts.
+                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                    await transaction.rollback()
+                raise
+            await transaction.commit()
+
+
+def place(dsn: str) -> str:
+    """Say where a database is, for people: host, port and name, never the password."""
+    parts = urlsplit(dsn)
+    query = parse_qs(parts.query)
+    host = query.get("host", [parts.hostname or "localhost"])[0]
+    port = query.get("port", [str(parts.port or 5432)])[0]
+    return f"{host}:{port}{parts.path}"
+
+
+def _translate(error: Exception, connection: Connection) -> OsaError | None:
+    """The domain's word for an error of the driver; None for what is not about the connection or the server."""
+    if isinstance(error, _CONNECTION_ERRORS):
+        return _gone()
+    if isinstance(error, asyncpg.DiskFullError):
+        return ResourceExhaustedError("The database's disk is full.", reason="DATABASE_DISK_FULL")
+    if isinstance(error, asyncpg.QueryCanceledError):
+        return UnavailableError("The database took too long to answer.", reason="DATABASE_TIMEOUT")
+    # These two say too little by themselves: they also come from wrong use, and from files and sockets of
+    # others.
+    if isinstance(error, asyncpg.InterfaceError | ConnectionError) and _is_closed(connection):
+        return _gone()
+    return None
+
+
+def _is_closed(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # it broke, and the pool has taken it back
+        return True
+
+
+def _gone() -> UnavailableError:
+    return UnavailableError("The database is away.", reason="DATABASE_UNAVAILABLE")
+
+
+def _in_words(error: BaseException) -> str:
+    return "no answer" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
+
+
+def _milliseconds(duration: timedelta) -> str:
+    return str(int(duration.total_seconds() * 1000))
