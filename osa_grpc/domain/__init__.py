@@ -1,0 +1,1 @@
+"""What the words mean: values, unions, state machines and errors. No I/O."""

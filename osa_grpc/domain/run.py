@@ -1,0 +1,218 @@
+"""Runs: one submission on its way, and the state machine it goes through.
+
+PENDING → RUNNING → PUBLISHING → COMPLETED; REJECTED from RUNNING; FAILED from RUNNING and PUBLISHING; CANCELLING → CANCELLED from
+every state before PUBLISHING. A terminal state never changes; the database holds to that as well.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Discriminator, Tag
+
+from osa_grpc.domain.failure import Failure
+from osa_grpc.domain.hook import OciLimits
+from osa_grpc.domain.names import ConventionRef, DepositionId, ExecutionId, RecordRef, RunId
+from osa_grpc.domain.value import Value
+
+
+class RunState(StrEnum):
+    """Where a run stands."""
+
+    PENDING = "PENDING"
+    RUNNING = "RUNNING"
+    PUBLISHING = "PUBLISHING"
+    COMPLETED = "COMPLETED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+    CANCELLING = "CANCELLING"
+    CANCELLED = "CANCELLED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether it never changes again."""
+        return not RUN_TRANSITIONS[self]
+
+
+RUN_TRANSITIONS: Final[dict[RunState, frozenset[RunState]]] = {
+    RunState.PENDING: frozenset({RunState.RUNNING, RunState.CANCELLING}),
+    RunState.RUNNING: frozenset(
+        {RunState.PUBLISHING, RunState.REJECTED, RunState.FAILED, RunState.CANCELLING}
+    ),
+    RunState.PUBLISHING: frozenset({RunState.COMPLETED, RunState.FAILED}),
+    RunState.CANCELLING: frozenset({RunState.CANCELLED}),
+    RunState.COMPLETED: frozenset(),
+    RunState.REJECTED: frozenset(),
+    RunState.FAILED: frozenset(),
+    RunState.CANCELLED: frozenset(),
+}
+"""From each state, the states that may follow."""
+
+
+class IllegalTransitionError(Exception):
+    """A state that may not follow."""
+
+
+class HookExecutionState(StrEnum):
+    """Where a hook execution stands."""
+
+    PENDING = "PENDING"
+    WAITING = "WAITING"
+    RUNNING = "RUNNING"
+    FINISHED = "FINISHED"
+    SKIPPED = "SKIPPED"
+    CANCELLED = "CANCELLED"
+
+
+class Verdict(StrEnum):
+    """How a hook execution ended."""
+
+    PASSED = "PASSED"
+    REJECTED = "REJECTED"
+    FAILED = "FAILED"
+
+
+class HookProgress(Value):
+    """A line of progress, as the hook wrote it."""
+
+    step: str = ""
+    status: str = ""
+    message: str = ""
+
+
+class Provenance(Value):
+    """What exactly ran, and on what. The digests of config, input and output are SHA-256 in hexadecimal."""
+
+    image: str
+    digest: str
+    image_id: str = ""
+    config_sha256: str = ""
+    input_sha256: str = ""
+    output_sha256: str = ""
+    limits: OciLimits | None = None
+    engine: str = ""
+
+
+class HookExecution(Value):
+    """One hook's turn within a run."""
+
+    id: ExecutionId
+    hook: str
+    attempt: int = 0
+    state: HookExecutionState = HookExecutionState.PENDING
+    verdict: Verdict | None = None
+    rejection_reason: str | None = None
+    failure: Failure | None = None
+    progress: HookProgress | None = None
+    log_bytes: int = 0
+    row_count: int = 0
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    provenance: Provenance | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more happens in it."""
+        return self.state in _EXECUTION_ENDS
+
+
+_EXECUTION_ENDS: Final = frozenset(
+    {HookExecutionState.FINISHED, HookExecutionState.SKIPPED, HookExecutionState.CANCELLED}
+)
+
+
+class DepositionSource(Value):
+    """A submitted deposition as what a run judges."""
+
+    kind: Literal["deposition"] = "deposition"
+    deposition: DepositionId
+
+
+RunSource = Annotated[
+    Annotated[DepositionSource, Tag("deposition")],
+    Discriminator(lambda v: v.get("kind") if isinstance(v, dict) else getattr(v, "kind", None)),
+]
+"""What a run judges; discriminated on `kind`."""
+
+
+class Run(Value):
+    """One submission on its way. Methods give the run that follows; nothing is changed in place."""
+
+    id: RunId
+    source: RunSource
+    convention: ConventionRef
+    state: RunState = RunState.PENDING
+    executions: tuple[HookExecution, ...] = ()
+    failure: Failure | None = None
+    rejection_reason: str | None = None
+    record: RecordRef | None = None
+    last_sequence: int = 0
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+
+    def execution(self, hook: str) -> HookExecution:
+        """Return the execution of that hook. Raises KeyError."""
+        for execution in self.executions:
+            if execution.hook == hook:
+                return execution
+        raise KeyError(hook)
+
+    def with_execution(self, execution: HookExecution) -> Self:
+        """Return the run with that execution in its place."""
+        return self.model_copy(
+            update={
+                "executions": tuple(execution if e.hook == execution.hook else e for e in self.executions)
+            }
+        )
+
+    def _to(self, state: RunState, **changes: object) -> Self:
+        if state not in RUN_TRANSITIONS[self.state]:
+            raise IllegalTransitionError(f"a run that is {self.state} cannot become {state}")
+        return self.model_copy(update={"state": state, **changes})
+
+    def started(self, *, at: datetime) -> Self:
+        """PENDING → RUNNING."""
+        return self._to(RunState.RUNNING, started_at=at)
+
+    def publishing(self) -> Self:
+        """RUNNING → PUBLISHING: every hook has passed."""
+        return self._to(RunState.PUBLISHING)
+
+    def completed(self, *, record: RecordRef, at: datetime) -> Self:
+        """PUBLISHING → COMPLETED."""
+        return self._to(RunState.COMPLETED, record=record, ended_at=at)
+
+    def rejected(self, *, reason: str, at: datetime) -> Self:
+        """RUNNING → REJECTED: a hook did not accept the data."""
+        return self._over(RunState.REJECTED, at=at, rejection_reason=reason)
+
+    def failed(self, *, failure: Failure, at: datetime) -> Self:
+        """RUNNING or PUBLISHING → FAILED."""
+        return self._over(RunState.FAILED, at=at, failure=failure)
+
+    def cancelling(self) -> Self:
+        """PENDING or RUNNING → CANCELLING: somebody asked for it."""
+        return self._to(RunState.CANCELLING)
+
+    def cancelled(self, *, at: datetime) -> Self:
+        """CANCELLING → CANCELLED: its container is gone."""
+        return self._over(RunState.CANCELLED, at=at)
+
+    def _over(self, state: RunState, *, at: datetime, **changes: object) -> Self:
+        """End the run, and with it what has not ended: turns that never came, and one that was under way."""
+        ended = tuple(
+            e
+            if e.is_over
+            else e.model_copy(
+                update={
+                    "state": HookExecutionState.SKIPPED
+                    if e.state is HookExecutionState.PENDING
+                    else HookExecutionState.CANCELLED,
+                    "ended_at": at,
+                }
+            )
+            for e in self.executions
+        )
+        return self._to(state, executions=ended, ended_at=at, **changes)
