@@ -1,4 +1,5 @@
 import asyncio
+import fcntl
 import os
 import pwd
 import shutil
@@ -28,7 +29,7 @@ structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.
 
 async def main():
     async with EmbeddedPostgres(data_directory=Path(sys.argv[1]), settings={"fsync": "off"}) as postgres:
-        print(postgres.pid, postgres.dsn, flush=True)
+        print(postgres.dsn, flush=True)
         await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -71,19 +72,6 @@ def of_process(pid: int | None, field: str) -> str:
 
 def program_of(pid: int | None) -> Path:
     return Path(f"/proc/{pid}/exe").readlink()
-
-
-async def killed_server(directory: Path) -> tuple[int, asyncpg.Connection]:
-    """A server in another process, killed; its Postgres's pid, and a connection that was open to it."""
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", SERVER, str(directory), stdout=asyncio.subprocess.PIPE
-    )
-    assert server.stdout is not None
-    pid, dsn = (await server.stdout.readline()).decode().split()
-    connection = await asyncpg.connect(dsn)
-    server.kill()
-    await server.wait()
-    return int(pid), connection
 
 
 async def test_data_outlives_a_restart(directory: Path) -> None:
@@ -171,12 +159,19 @@ async def test_a_long_path_gets_its_socket_elsewhere_and_leaves_nothing_there(di
 
 
 async def test_a_killed_server_takes_its_postgres_with_it(directory: Path) -> None:
-    pid, connection = await killed_server(directory)
+    server = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", SERVER, str(directory), stdout=asyncio.subprocess.PIPE
+    )
+    assert server.stdout is not None
+    connection = await asyncpg.connect((await server.stdout.readline()).decode().strip())
     closed = asyncio.Event()
     connection.add_termination_listener(lambda _: closed.set())
+    server.kill()
+    await server.wait()
     await asyncio.wait_for(closed.wait(), 10)
-    async with embedded(directory) as postgres:
-        assert postgres.pid != pid
+    # Nothing of it holds its lock any more once the last process is gone.
+    with (directory / "postgres.lock").open() as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
 
 
 async def test_a_postgres_that_a_killed_server_left_is_stopped_first(directory: Path) -> None:
