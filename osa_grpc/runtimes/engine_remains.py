@@ -7,6 +7,7 @@ their arguments, what ran inside containers by its cgroup. So it works as well f
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import os
 import select
 import shutil
@@ -24,7 +25,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def processes_of(run_dir: Path, *, program: str) -> list[int]:
-    """The processes whose program's name starts with `program` and that were given a path in `run_dir`."""
+    """The processes of `program` (a name, or a pattern of names) that were given a path in `run_dir`."""
     return [pid for pid in _all_pids() if _belongs(pid, run_dir, program)]
 
 
@@ -51,7 +52,7 @@ def clear(run_dir: Path, data_dir: Path) -> None:
     """
     cgroup = cgroup_of(run_dir)
     # In this order: what would start the next one ends first.
-    for program in ("dockerd", "containerd"):
+    for program in ("dockerd", "containerd", "containerd-shim*"):
         end_processes(processes_of(run_dir, program=program), signal.SIGKILL, within=10)
     if not end_processes(_in_cgroup(cgroup), signal.SIGKILL, within=10):
         raise RuntimeError(f"Processes of containers in the cgroup {cgroup} cannot be ended.")
@@ -86,8 +87,8 @@ def _belongs(pid: int, run_dir: Path, program: str) -> bool:
     except OSError:
         return False  # it ended while we looked
     inside = os.fsencode(run_dir) + b"/"
-    name = os.path.basename(arguments[0])  # noqa: PTH119 - bytes
-    return name.startswith(program.encode()) and any(
+    name = Path(os.fsdecode(arguments[0])).name
+    return fnmatch.fnmatchcase(name, program) and any(
         argument.removeprefix(b"unix://").startswith(inside) for argument in arguments[1:]
     )
 

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from typing import IO
 
 
+_NOT_FOUND = 404
+_NO_CONNECTION = 900
+"""aiodocker's own number for an engine that cannot be reached."""
+
+
 class ImageBuildError(Exception):
     """An image cannot be built; `str()` says in one sentence why, and what mends it."""
 
@@ -31,11 +36,8 @@ async def engine_client(docker_host: str) -> AsyncIterator[aiodocker.Docker]:
         try:
             yield docker
         except DockerError as error:
-            raise ImageBuildError(f"The container engine at {docker_host} answers: {error}.") from error
-        except OSError as error:
-            raise ImageBuildError(
-                f"The container engine at {docker_host} does not answer: {error}."
-            ) from error
+            what = "does not answer" if error.status == _NO_CONNECTION else "answers"
+            raise ImageBuildError(f"The container engine at {docker_host} {what}: {error}.") from error
 
 
 async def image_id(docker: aiodocker.Docker, image: str) -> str | None:
@@ -43,7 +45,7 @@ async def image_id(docker: aiodocker.Docker, image: str) -> str | None:
     try:
         return str((await docker.images.inspect(image))["Id"])
     except DockerError as error:
-        if error.status == 404:  # noqa: PLR2004 - not found
+        if error.status == _NOT_FOUND:
             return None
         raise
 

@@ -69,10 +69,15 @@ class PrivateEngine:
             )
         self.data_dir.mkdir(mode=0o711, parents=True, exist_ok=True)
         with self._only_one_at_a_time():
-            self._share = (self.data_dir / "users.lock").open("w")
-            fcntl.flock(self._share, fcntl.LOCK_SH)
-            if not self._runs():
-                self._start(say)
+            share = (self.data_dir / "users.lock").open("w")
+            try:
+                fcntl.flock(share, fcntl.LOCK_SH)
+                if not self._runs():
+                    self._start(say)
+            except BaseException:
+                share.close()
+                raise
+            self._share = share
         return self.docker_host
 
     def leave(self) -> None:
