@@ -177,7 +177,8 @@ class HookRuntime(Protocol):
         """Stage the inputs, run the hook to its end, and return how it ended; the outputs stay until `discard`.
 
         What goes wrong with image, engine, time or memory is a `failure` in the answer (IMAGE_PULL, CONFIG, TIMEOUT, OOM,
-        ENGINE), not an exception. Cancelling the call stops the container (signal, grace, kill) and removes it before CancelledError goes on.
+        ENGINE), not an exception. Cancelling the call stops the container (signal, grace, kill) and removes it
+        before CancelledError goes on.
         """
 
     def outputs(self, job: HookJob) -> HookOutputs | None:

@@ -1,0 +1,149 @@
+"""Reading and following what a hook's container wrote."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from osa_grpc.application.ports import Doorbell, run_bell
+from osa_grpc.application.run_control import no_run
+from osa_grpc.application.storage_ports import LogState, Storage
+from osa_grpc.domain.errors import NotFoundError, OutOfRangeError, UnavailableError
+from osa_grpc.domain.names import RunId, execution_name
+from osa_grpc.domain.run import HookExecution
+
+_PIECE_BYTES = 64 * 2**10
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogPiece:
+    """Bytes of a log. `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept."""
+
+    offset: int
+    data: bytes
+    is_end: bool
+    is_truncated: bool
+
+
+class LogFollowing:
+    """Serves readers of logs. A slow reader slows nobody: each reads from its own offset."""
+
+    def __init__(
+        self, *, storage: Storage, doorbell: Doorbell, poll: timedelta = timedelta(seconds=5)
+    ) -> None:
+        self._storage = storage
+        self._doorbell = doorbell
+        self._poll = poll
+        self._is_draining = False
+
+    def drain(self) -> None:
+        """End every following reader soon."""
+        self._is_draining = True
+
+    async def read(
+        self, run: RunId, hook: str, *, attempt: int, offset: int, follow: bool
+    ) -> AsyncIterator[LogPiece]:
+        """Yield pieces of at most 64 KiB from `offset` on; the last has `is_end`, and may be empty.
+
+        `attempt` 0 is the latest; if there is none yet, the log is empty, or waited for when it is followed.
+
+        Raises:
+            NotFoundError: there is no such run, execution or attempt.
+            OutOfRangeError: the offset is beyond the end.
+            UnavailableError: the server goes away while the log is followed (`SERVER_DRAINING`).
+        """
+        first = True
+        with self._doorbell.subscription(run_bell(run)) as bell:
+            while True:
+                bell.clear()
+                execution, attempt, state = await self._look(run, hook, attempt)
+                if first and offset > state.size_bytes:
+                    raise OutOfRangeError(f"expected an offset from 0 to {state.size_bytes}, found {offset}")
+                first = False
+                async for piece in self._pieces(execution, attempt, offset, state.size_bytes):
+                    offset = piece.offset + len(piece.data)
+                    yield piece
+                if not follow or state.is_closed:
+                    yield LogPiece(offset=offset, data=b"", is_end=True, is_truncated=state.is_truncated)
+                    return
+                if self._is_draining:
+                    raise UnavailableError(
+                        "the server stops; read on from the offset", reason="SERVER_DRAINING"
+                    )
+                await bell.wait(at_most=self._poll)
+
+    async def _look(self, run: RunId, hook: str, attempt: int) -> tuple[HookExecution, int, LogState]:
+        async with self._storage.reading() as tx:
+            found = await tx.runs.find(run)
+            if found is None:
+                raise no_run(run)
+            name = execution_name(run, hook)
+            resource = "opensciencearchive.org/HookExecution"
+            try:
+                execution = found.execution(hook)
+            except KeyError:
+                raise NotFoundError(resource_type=resource, name=name) from None
+            if attempt > execution.attempt:
+                raise NotFoundError(
+                    resource_type=resource,
+                    name=name,
+                    message=f"{name} has had {execution.attempt} attempts, not {attempt}",
+                )
+            attempt = attempt or execution.attempt
+            state = await tx.run_logs.state(execution.id, attempt)
+        is_past = attempt < execution.attempt or execution.is_over or found.state.is_terminal
+        if state is None:
+            return execution, attempt, LogState(size_bytes=0, is_closed=is_past, is_truncated=False)
+        return (
+            execution,
+            attempt,
+            LogState(
+                size_bytes=state.size_bytes,
+                is_closed=state.is_closed or is_past,
+                is_truncated=state.is_truncated,
+            ),
+        )
+
+    async def _pieces(
+        self, execution: HookExecution, attempt: int, offset: int, end: int
+    ) -> AsyncIterator[LogPiece]:
+        while offset < end:
+            async with self._storage.reading() as tx:
+                data = await tx.run_logs.read(
+                    execution.id, attempt, offset, limit=min(_PIECE_BYTES, end - offset)
+                )
+            if not data:
+                return
+            yield LogPiece(offset=offset, data=data, is_end=False, is_truncated=False)
+            offset += len(data)
+
+
+async def as_text(
+    pieces: AsyncIterator[LogPiece], make: Callable[[LogPiece, str | None], bytes]
+) -> AsyncIterator[bytes]:
+    """Hand each piece to `make`, with its text where it is UTF-8; a character that a cut divides goes into the next piece."""
+    rest, rest_at = b"", 0
+    async for piece in pieces:
+        offset = rest_at if rest else piece.offset
+        data = rest + piece.data
+        cut = len(data) if piece.is_end else _whole_characters(data)
+        rest, rest_at = data[cut:], offset + cut
+        if cut or piece.is_truncated:
+            whole = LogPiece(
+                offset=offset, data=data[:cut], is_end=piece.is_end, is_truncated=piece.is_truncated
+            )
+            try:
+                text: str | None = whole.data.decode()
+            except UnicodeDecodeError:
+                text = None
+            yield make(whole, text)
+
+
+def _whole_characters(data: bytes) -> int:
+    """Return how many bytes come before a character that is cut off at the end."""
+    for back in range(1, min(4, len(data)) + 1):
+        byte = data[-back]
+        if byte & 0xC0 == 0x80:  # noqa: PLR2004 - 10xxxxxx continues a character
+            continue
+        wants = 2 if byte >> 5 == 0b110 else 3 if byte >> 4 == 0b1110 else 4 if byte >> 3 == 0b11110 else 1  # noqa: PLR2004 - UTF-8
+        return len(data) - back if wants > back else len(data)
+    return len(data)

@@ -1,0 +1,74 @@
+"""Publication: one transaction makes the record, the rows of all hooks and `run_finished` visible together."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+
+from osa_grpc.application.ports import HookOutputs
+from osa_grpc.application.run_control import end_run
+from osa_grpc.application.storage_ports import RunLease, Transaction
+from osa_grpc.domain.events import RecordPublished as RecordPublishedEvent
+from osa_grpc.domain.hook import HookDefinition
+from osa_grpc.domain.names import ExecutionId, RecordRef, new_id
+from osa_grpc.domain.record import Record
+from osa_grpc.domain.run import Run, RunState
+from osa_grpc.domain.run_event import RecordPublished
+from osa_grpc.domain.srn import SrnAuthority
+
+RowStream = Callable[[HookOutputs, HookDefinition, str], AsyncIterator[tuple[object, ...]]]
+"""Decodes a hook's rows about a subject (by its id), with bounded memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassedHook:
+    """A hook that passed, and what it left behind."""
+
+    hook: HookDefinition
+    execution: ExecutionId
+    outputs: HookOutputs
+
+
+async def publish(
+    tx: Transaction,
+    lease: RunLease,
+    passed: Sequence[PassedHook],
+    *,
+    authority: SrnAuthority,
+    rows: RowStream,
+) -> Run:
+    """PUBLISHING → COMPLETED. The run's row is locked last, so that watchers and cancellers wait for no COPY.
+
+    Raises:
+        LeaseLostError: another worker has the run, or it is over: nothing was written.
+    """
+    run = await tx.runs.find(lease.run)
+    assert run is not None
+    deposition = await tx.depositions.find(run.source.deposition)
+    assert deposition is not None
+    now = await tx.now()
+    ref = RecordRef(id=new_id())
+    srn = authority.record(ref)
+    await tx.records.insert(
+        Record(
+            ref=ref,
+            srn=srn,
+            deposition=deposition.id,
+            run=run.id,
+            convention=run.convention,
+            metadata=deposition.metadata,
+            file_count=deposition.file_count,
+            created_at=now,
+        )
+    )
+    for one in passed:
+        await tx.feature_rows.replace(
+            hook=one.hook,
+            record_srn=srn,
+            execution=one.execution,
+            rows=rows(one.outputs, one.hook, deposition.id),
+        )
+    locked = await tx.runs.lock(lease)
+    assert locked.state is RunState.PUBLISHING
+    over = locked.completed(record=ref, at=now)
+    await end_run(tx, over, before=(RecordPublished(record=ref),))
+    await tx.events.append(RecordPublishedEvent(record=ref, run=run.id))
+    return over
