@@ -44,7 +44,11 @@ def structure_file(folder: Path) -> Path:
 
 def chains_of(path: Path) -> list[dict[str, object]]:
     """Read one structure; a row for each polymer chain of its first model."""
-    structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Mmcif)
+    try:
+        structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Mmcif)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).rpartition(": ")[2]  # without the path, which means nothing outside
+        raise ValueError(f"{path.name} is not a complete mmCIF file: {reason}") from error
     structure.setup_entities()
     if len(structure) == 0:
         raise ValueError(f"{path.name} holds no coordinates")

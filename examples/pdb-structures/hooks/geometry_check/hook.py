@@ -42,7 +42,8 @@ def main() -> None:
     try:
         structure = gemmi.read_structure(str(path), format=gemmi.CoorFormat.Mmcif)
     except (OSError, RuntimeError, ValueError) as error:
-        sys.exit(f"{path.name} cannot be read as mmCIF: {error}")
+        reason = str(error).rpartition(": ")[2]  # without the path, which means nothing outside
+        sys.exit(f"{path.name} is not a complete mmCIF file: {reason}")
 
     bonds = peptide_bonds(structure)
     twisted = [bond for bond in bonds if bond[0] > allowed]
