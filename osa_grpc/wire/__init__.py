@@ -1,0 +1,1 @@
+"""Protobuf ↔ domain: codecs, field paths, errors, tokens. The only package that imports the generated code."""

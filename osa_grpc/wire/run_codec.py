@@ -1,0 +1,198 @@
+"""Runs, their hook executions, failures and provenance. Resume tokens travel beside a run, see `tokens`."""
+
+import uuid
+from typing import Any, assert_never
+
+from osa_grpc.domain.errors import InvalidRequestError, UnsupportedError, Violation
+from osa_grpc.domain.failure import Failure
+from osa_grpc.domain.field_path import FieldPath
+from osa_grpc.domain.names import RunId, deposition_name, execution_name, run_name
+from osa_grpc.domain.run import DepositionSource, HookExecution, HookProgress, Provenance, Run, RunSource
+from osa_grpc.domain.srn import SrnAuthority
+from osa_grpc.wire import pb
+from osa_grpc.wire.enums import FAILURE_KIND, HOOK_EXECUTION_STATE, RUN_STATE, VERDICT
+from osa_grpc.wire.hook_codec import limits_from_proto, limits_to_proto
+from osa_grpc.wire.resource_names import convention_ref, deposition_id, execution, record_ref, run_id
+from osa_grpc.wire.times import timestamp_from_proto, timestamp_to_proto
+from osa_grpc.wire.violations import Violations
+
+
+def run_to_proto(run: Run, authority: SrnAuthority) -> pb.Run:
+    """Return a run as a message."""
+    msg = pb.Run(
+        name=run_name(run.id),
+        srn=authority.run(run.id),
+        convention=run.convention.name,
+        state=RUN_STATE.to_proto(run.state),
+        executions=[execution_to_proto(execution, run=run.id) for execution in run.executions],
+        failure=None if run.failure is None else failure_to_proto(run.failure),
+        record="" if run.record is None else run.record.name,
+        rejection_reason=run.rejection_reason or "",
+        create_time=timestamp_to_proto(run.created_at),
+        start_time=timestamp_to_proto(run.started_at),
+        end_time=timestamp_to_proto(run.ended_at),
+    )
+    match run.source:
+        case DepositionSource(deposition=deposition):
+            msg.deposition.deposition = deposition_name(deposition)
+        case unhandled:
+            assert_never(unhandled)
+    return msg
+
+
+def run_from_proto(msg: pb.Run, *, at: FieldPath) -> Run:
+    """Read a run that a server sent; its `last_sequence` is 0, because the resume token has it.
+
+    Raises:
+        InvalidRequestError: the message is not a run.
+        UnsupportedError: the server's contract is newer.
+    """
+    found = Violations()
+    values: dict[str, Any] = {
+        "failure": failure_from_proto(msg.failure, at=at / "failure") if msg.HasField("failure") else None,
+        "rejection_reason": msg.rejection_reason or None,
+        "created_at": timestamp_from_proto(msg.create_time),
+        "started_at": timestamp_from_proto(msg.start_time) if msg.HasField("start_time") else None,
+        "ended_at": timestamp_from_proto(msg.end_time) if msg.HasField("end_time") else None,
+        "executions": tuple(
+            execution_from_proto(part, at=(at / "executions")[index])
+            for index, part in enumerate(msg.executions)
+        ),
+    }
+    with found.collecting():
+        values["id"] = run_id(msg.name, at=at / "name")
+    with found.collecting():
+        values["source"] = _source_from_proto(msg, at=at)
+    with found.collecting():
+        values["convention"] = convention_ref(msg.convention, at=at / "convention")
+    with found.collecting():
+        values["state"] = RUN_STATE.from_proto(msg.state, at=at / "state")
+    with found.collecting():
+        values["record"] = record_ref(msg.record, at=at / "record") if msg.record else None
+    return found.build(Run, values, at=at)
+
+
+def execution_to_proto(execution: HookExecution, *, run: RunId) -> pb.HookExecution:
+    """Return a hook execution as a message."""
+    return pb.HookExecution(
+        name=execution_name(run, execution.hook),
+        execution_id=str(execution.id),
+        hook=execution.hook,
+        attempt=execution.attempt,
+        state=HOOK_EXECUTION_STATE.to_proto(execution.state),
+        verdict=pb.VERDICT_UNSPECIFIED if execution.verdict is None else VERDICT.to_proto(execution.verdict),
+        rejection_reason=execution.rejection_reason or "",
+        failure=None if execution.failure is None else failure_to_proto(execution.failure),
+        progress=None if execution.progress is None else progress_to_proto(execution.progress),
+        log_bytes=execution.log_bytes,
+        row_count=execution.row_count,
+        create_time=timestamp_to_proto(execution.created_at),
+        start_time=timestamp_to_proto(execution.started_at),
+        end_time=timestamp_to_proto(execution.ended_at),
+        provenance=None if execution.provenance is None else provenance_to_proto(execution.provenance),
+    )
+
+
+def execution_from_proto(msg: pb.HookExecution, *, at: FieldPath) -> HookExecution:
+    """Read a hook execution that a server sent. Raises InvalidRequestError, UnsupportedError."""
+    found = Violations()
+    values: dict[str, Any] = {
+        "attempt": msg.attempt,
+        "rejection_reason": msg.rejection_reason or None,
+        "failure": failure_from_proto(msg.failure, at=at / "failure") if msg.HasField("failure") else None,
+        "progress": progress_from_proto(msg.progress) if msg.HasField("progress") else None,
+        "log_bytes": msg.log_bytes,
+        "row_count": msg.row_count,
+        "created_at": timestamp_from_proto(msg.create_time) if msg.HasField("create_time") else None,
+        "started_at": timestamp_from_proto(msg.start_time) if msg.HasField("start_time") else None,
+        "ended_at": timestamp_from_proto(msg.end_time) if msg.HasField("end_time") else None,
+    }
+    with found.collecting():
+        values["id"] = _uuid(msg.execution_id, at=at / "execution_id")
+    with found.collecting():
+        _, values["hook"] = execution(msg.name, at=at / "name")
+    with found.collecting():
+        values["state"] = HOOK_EXECUTION_STATE.from_proto(msg.state, at=at / "state")
+    if msg.verdict:
+        values["verdict"] = VERDICT.from_proto(msg.verdict, at=at / "verdict")
+    if msg.HasField("provenance"):
+        with found.collecting():
+            values["provenance"] = provenance_from_proto(msg.provenance, at=at / "provenance")
+    return found.build(HookExecution, values, at=at)
+
+
+def failure_to_proto(failure: Failure) -> pb.Failure:
+    """Return a failure as a message."""
+    return pb.Failure(
+        kind=FAILURE_KIND.to_proto(failure.kind), message=failure.message, retryable=failure.retryable
+    )
+
+
+def failure_from_proto(msg: pb.Failure, *, at: FieldPath) -> Failure:
+    """Read a failure. Raises InvalidRequestError, UnsupportedError."""
+    return Failure(
+        kind=FAILURE_KIND.from_proto(msg.kind, at=at / "kind"), message=msg.message, retryable=msg.retryable
+    )
+
+
+def progress_to_proto(progress: HookProgress) -> pb.HookProgress:
+    """Return a line of progress as a message."""
+    return pb.HookProgress(step=progress.step, status=progress.status, message=progress.message)
+
+
+def progress_from_proto(msg: pb.HookProgress) -> HookProgress:
+    """Read a line of progress."""
+    return HookProgress(step=msg.step, status=msg.status, message=msg.message)
+
+
+def provenance_to_proto(provenance: Provenance) -> pb.Provenance:
+    """Return a provenance as a message."""
+    return pb.Provenance(
+        image=provenance.image,
+        digest=provenance.digest,
+        image_id=provenance.image_id,
+        config_sha256=provenance.config_sha256,
+        input_sha256=provenance.input_sha256,
+        output_sha256=provenance.output_sha256,
+        limits=None if provenance.limits is None else limits_to_proto(provenance.limits),
+        engine=provenance.engine,
+    )
+
+
+def provenance_from_proto(msg: pb.Provenance, *, at: FieldPath) -> Provenance:
+    """Read a provenance. Raises InvalidRequestError."""
+    return Provenance(
+        image=msg.image,
+        digest=msg.digest,
+        image_id=msg.image_id,
+        config_sha256=msg.config_sha256,
+        input_sha256=msg.input_sha256,
+        output_sha256=msg.output_sha256,
+        limits=limits_from_proto(msg.limits, at=at / "limits") if msg.HasField("limits") else None,
+        engine=msg.engine,
+    )
+
+
+def _source_from_proto(msg: pb.Run, *, at: FieldPath) -> RunSource:
+    match msg.WhichOneof("source"):
+        case "deposition":
+            inside = at / "deposition"
+            return DepositionSource(
+                deposition=deposition_id(msg.deposition.deposition, at=inside / "deposition")
+            )
+        case None:
+            raise UnsupportedError(
+                f"{at / 'source'}: expected what is judged, found nothing or something of a newer contract",
+                reason="UNSUPPORTED_VARIANT",
+                at=at / "source",
+            )
+        case unhandled:
+            assert_never(unhandled)
+
+
+def _uuid(text: str, *, at: FieldPath) -> uuid.UUID:
+    try:
+        return uuid.UUID(text)
+    except ValueError as error:
+        violation = Violation(at=at, message=f"expected a UUID, found {text[:80]!r}", reason="INVALID_FORMAT")
+        raise InvalidRequestError([violation]) from error
