@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from aiodocker.types import JSONObject
+
     from osa_grpc.runtimes.engine import ContainerSpec
 
 _TMP_BYTES: Final = 100 * 10**6
@@ -12,12 +14,12 @@ _MAX_PROCESSES: Final = 256
 _TMP_OPTIONS: Final = f"rw,noexec,nosuid,nodev,mode=1777,size={_TMP_BYTES}"
 
 
-def container_config(spec: ContainerSpec, *, rootless: bool) -> dict[str, object]:
+def container_config(spec: ContainerSpec, *, rootless: bool) -> JSONObject:
     """Return the configuration of a container without network, rights, or anything to write to but /tmp and its output.
 
     In a rootless engine the container's root is the engine's user outside, and has no capabilities either.
     """
-    mounts: list[dict[str, object]] = [
+    mounts: list[JSONObject] = [
         {
             "Type": "bind",
             "Source": str(mount.source),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, timedelta
     from pathlib import Path
@@ -99,11 +99,10 @@ class Container(Protocol):
     async def start(self) -> datetime:
         """Start its program; since when it runs, by our clock. Raises ConfigRefusedError, EngineError."""
 
-    def output(self) -> AsyncIterator[bytes]:
-        """Yield stdout and stderr as they come, byte by byte as written, until its end. Not reading slows its writing.
+    async def read(self) -> bytes:
+        """Return the next bytes of stdout and stderr, as they come; `b""` at the end. Not reading slows its writing.
 
-        Raises:
-            EngineError: the engine went away.
+        No byte is lost when the call is cancelled. Raises EngineError.
         """
 
     async def wait(self) -> ContainerExit:

@@ -18,7 +18,7 @@ async def finish(work: Coroutine[object, object, T], *, name: str) -> T:
     while not task.done():
         try:
             await asyncio.wait({task})
-        except asyncio.CancelledError as error:  # noqa: PERF203 - raised again below
+        except asyncio.CancelledError as error:
             cancelled = error
     if cancelled is not None:
         task.exception()  # looked at, so that nobody misses it

@@ -1,0 +1,148 @@
+"""Which image runs: the one that has the digest, found on the engine or pulled. A tag never decides anything."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from aiodocker.exceptions import DockerError, DockerStreamError
+
+from osa_grpc.runtimes.docker_errors import BAD_REQUEST, NO_CONNECTION, NOT_FOUND, engine_call, reason_of
+from osa_grpc.runtimes.engine import ConfigRefusedError, EngineError, ImageNotThereError, ResolvedImage
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    import aiodocker
+
+_log = structlog.get_logger(__name__)
+
+_CALL_SECONDS: Final = 30.0
+_NAME: Final = re.compile(
+    r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
+    r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
+)
+_FOR_GOOD: Final = re.compile(r"not found|unknown|denied|unauthorized|invalid reference", re.IGNORECASE)
+
+
+class DockerImages:
+    """The images of one engine. Callers that want the same digest share one pull."""
+
+    def __init__(self, *, docker: aiodocker.Docker) -> None:
+        self._docker = docker
+        self._pulls: dict[str, asyncio.Task[None]] = {}
+
+    async def resolve(self, *, image: str, digest: str, pull_timeout: timedelta) -> ResolvedImage:
+        """As `ContainerEngine.resolve`."""
+        name = repository_of(image)
+        async with engine_call("look for an image", within_seconds=_CALL_SECONDS):
+            found = await self._find(name, digest)
+        if found is not None:
+            return found
+        await self._pull_once(name, digest, pull_timeout)
+        async with engine_call("look for an image it pulled", within_seconds=_CALL_SECONDS):
+            found = await self._find(name, digest)
+        if found is None:
+            raise ImageNotThereError(
+                f"{name}@{digest} is not on the engine, although pulling it raised no error.", retryable=True
+            )
+        return found
+
+    async def close(self) -> None:
+        """End the pulls under way."""
+        pulls = list(self._pulls.values())
+        for pull in pulls:
+            pull.cancel()
+        await asyncio.gather(*pulls, return_exceptions=True)
+
+    async def _find(self, name: str, digest: str) -> ResolvedImage | None:
+        """An image whose id is the digest, or which came from a registry under it."""
+        by_id = await self._inspect(digest)
+        if by_id is not None and by_id["Id"] == digest:
+            return _resolved(by_id)
+        reference = f"{name}@{digest}"
+        by_digest = await self._inspect(reference)
+        if by_digest is not None and any(
+            known.endswith(f"@{digest}") for known in _strings(by_digest.get("RepoDigests"))
+        ):
+            return _resolved(by_digest)
+        return None
+
+    async def _inspect(self, reference: str) -> dict[str, object] | None:
+        try:
+            return await self._docker.images.inspect(reference)
+        except DockerError as error:
+            if error.status in {NOT_FOUND, BAD_REQUEST}:
+                return None
+            raise
+
+    async def _pull_once(self, name: str, digest: str, timeout: timedelta) -> None:  # noqa: ASYNC109 - the task's own
+        pull = self._pulls.get(digest)
+        if pull is None:
+            pull = asyncio.create_task(self._pull(name, digest, timeout), name=f"pull {name}@{digest}")
+            self._pulls[digest] = pull
+            pull.add_done_callback(lambda done: self._forget(digest, done))
+        await asyncio.shield(pull)
+
+    def _forget(self, digest: str, pull: asyncio.Task[None]) -> None:
+        self._pulls.pop(digest, None)
+        if not pull.cancelled():
+            pull.exception()  # those who waited have got it; perhaps all had gone
+
+    async def _pull(self, name: str, digest: str, timeout: timedelta) -> None:  # noqa: ASYNC109 - the task's own
+        reference = f"{name}@{digest}"
+        _log.info("pulling an image", image=reference)
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self._docker.images.pull(reference)
+        except TimeoutError as error:
+            raise ImageNotThereError(
+                f"{reference} is not on the engine, and pulling it took longer than "
+                f"{timeout.total_seconds():g} s.",
+                retryable=True,
+            ) from error
+        except DockerError as error:
+            if error.status == NO_CONNECTION:
+                raise EngineError(
+                    f"The container engine could not pull {reference}: {reason_of(error)}."
+                ) from error
+            for_good = error.status in {BAD_REQUEST, NOT_FOUND} or (
+                isinstance(error, DockerStreamError) and _FOR_GOOD.search(error.message) is not None
+            )
+            raise ImageNotThereError(
+                f"{reference} is not on the engine and cannot be pulled: {reason_of(error)}.",
+                retryable=not for_good,
+            ) from error
+        except (OSError, ValueError) as error:
+            raise EngineError(
+                f"The container engine went away while it pulled {reference}: {error}."
+            ) from error
+
+
+def repository_of(image: str) -> str:
+    """The image's name without its tag, which has no say.
+
+    Raises:
+        ConfigRefusedError: it is not of the form that names of images have.
+    """
+    head, colon, tag = image.rpartition(":")
+    name = head if colon and "/" not in tag else image
+    if not _NAME.fullmatch(name):
+        raise ConfigRefusedError(f"{image!r} is no name of an image.")
+    return name
+
+
+def _resolved(inspected: dict[str, object]) -> ResolvedImage:
+    config = inspected.get("Config")
+    config = config if isinstance(config, dict) else {}
+    return ResolvedImage(
+        id=str(inspected["Id"]),
+        environment=frozenset(variable.partition("=")[0] for variable in _strings(config.get("Env"))),
+        volumes=tuple(sorted(_strings(config.get("Volumes")))),
+    )
+
+
+def _strings(value: object) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, (list, dict)) else []
