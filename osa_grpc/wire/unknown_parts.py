@@ -5,7 +5,7 @@ an unknown number of an enum is kept as it is.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -59,13 +59,12 @@ def _unknown_numbers(msg: Message) -> list[int]:
     return [unknown[index].field_number for index in range(len(unknown))]
 
 
-def _items(field: FieldDescriptor, value: object, at: FieldPath) -> Iterator[tuple[FieldPath, object]]:
+def _items(field: FieldDescriptor, value: Any, at: FieldPath) -> Iterator[tuple[FieldPath, object]]:  # noqa: ANN401 - of any field
     """Yield a field's values, each with its path; a map's by key."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield at / str(key)[:_SHOWN_KEY], item
     elif field.is_repeated:
-        assert hasattr(value, "__iter__")
         for index, item in enumerate(value):
             yield at[index], item
     else:
