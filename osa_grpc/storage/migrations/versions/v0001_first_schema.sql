@@ -112,7 +112,7 @@ CREATE TABLE osa.hook_execution (
     progress jsonb,
     log_bytes bigint NOT NULL DEFAULT 0,
     row_count bigint NOT NULL DEFAULT 0,
-    created_at timestamptz NOT NULL DEFAULT now(),
+    created_at timestamptz,  -- when its first attempt was taken up
     started_at timestamptz,
     ended_at timestamptz,
     provenance jsonb,
