@@ -39,6 +39,7 @@ _RECIPE = (
 _REGISTRY_ANSWERS_SECONDS = 10.0
 _PULL_SECONDS = 600.0
 _PROBE_SECONDS = 60.0
+_END_SECONDS = 20.0
 _PROBE = (
     "import json, platform, sys; print(json.dumps(["
     "'%d.%d' % sys.version_info[:2], platform.machine(), platform.libc_ver()[0]]))"
@@ -49,7 +50,6 @@ _PROBE = (
 class PythonBase:
     """What wheels for an image have to suit."""
 
-    image_id: str
     python_version: str
     """For example `3.13`."""
     platform: str
@@ -106,7 +106,6 @@ async def python_of(docker: aiodocker.Docker, image: str) -> PythonBase:
     finally:
         await container.delete(force=True)
     return PythonBase(
-        image_id=image,
         python_version=version,
         platform=f"{machine}-unknown-linux-{'gnu' if libc == 'glibc' else 'musl'}",
     )
@@ -148,7 +147,6 @@ async def _bootstrap(docker: aiodocker.Docker, tag: str, *, say: Callable[[str],
             dockerfile='FROM scratch\nADD system.tar /\nENV LANG=C.UTF-8\nCMD ["python3"]\n',
             files={"system.tar": system},
             tag=tag,
-            labels={},
         )
 
 
@@ -171,7 +169,11 @@ async def run_program(command: Sequence[str], *, environment: dict[str, str] | N
     except BaseException:
         with contextlib.suppress(ProcessLookupError):
             process.terminate()
-        await process.communicate()
+        try:
+            async with asyncio.timeout(_END_SECONDS):
+                await process.communicate()
+        except TimeoutError:
+            process.kill()
         raise
     if process.returncode != 0:
         said = " ".join(output.decode(errors="replace").split())

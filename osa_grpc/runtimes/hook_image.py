@@ -23,7 +23,6 @@ from osa_grpc.runtimes.image_build import (
     engine_client,
     files_of,
     image_id,
-    image_labelled,
 )
 
 if TYPE_CHECKING:
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     import aiodocker
 
-_CONTENT_LABEL = "org.opensciencearchive.hook-content"
 _DOCKERFILE = """\
 FROM {base}
 COPY site /opt/hook/site
@@ -69,25 +67,24 @@ async def build_hook_image(
     hook = _hook_files(folder)
     async with engine_client(docker_host) as docker:
         base_id = await base_image(docker, base, say=say)
-        content = _content_sha256(hook, base_id)
-        tag = tag or f"{_image_name(folder)}:{content[:12]}"
-        if (known := await image_labelled(docker, _CONTENT_LABEL, content)) is not None:
-            if await image_id(docker, tag) != known:
-                name, version = _name_and_version(tag)
-                await docker.images.tag(known, name, tag=version)
-            return BuiltImage(image_id=known, tag=tag, built=False)
-        say(f"Building {tag}.")
-        with tempfile.TemporaryDirectory(prefix="osa-grpc-hook-") as site:
-            if (requirements := hook.get("requirements.txt")) is not None:
-                await _install_wheels(docker, requirements, site, base_id)
-            built = await build_image(
-                docker,
-                dockerfile=_DOCKERFILE.format(base=base_id),
-                files={"site": Path(site)} | {f"hook/{name}": path for name, path in hook.items()},
-                tag=tag,
-                labels={_CONTENT_LABEL: content},
-            )
-        return BuiltImage(image_id=built, tag=tag, built=True)
+        own_tag = f"{_image_name(folder)}:{_content_sha256(hook, base_id)[:12]}"
+        image = await image_id(docker, own_tag)
+        built = image is None
+        if image is None:
+            say(f"Building {own_tag}.")
+            with tempfile.TemporaryDirectory(prefix="osa-grpc-hook-") as site:
+                if (requirements := hook.get("requirements.txt")) is not None:
+                    await _install_wheels(docker, requirements, site, base_id)
+                image = await build_image(
+                    docker,
+                    dockerfile=_DOCKERFILE.format(base=base_id),
+                    files={"site": Path(site)} | {f"hook/{name}": path for name, path in hook.items()},
+                    tag=own_tag,
+                )
+        if tag is not None:
+            name, version = _name_and_version(tag)
+            await docker.images.tag(image, name, tag=version)
+    return BuiltImage(image_id=image, tag=tag or own_tag, built=built)
 
 
 def _hook_files(folder: Path) -> dict[str, Path]:

@@ -50,19 +50,12 @@ async def image_id(docker: aiodocker.Docker, image: str) -> str | None:
         raise
 
 
-async def image_labelled(docker: aiodocker.Docker, label: str, value: str) -> str | None:
-    """The id of an image on the engine whose `label` has that value; None when there is none."""
-    found = await docker.images.list(filters={"label": [f"{label}={value}"]})
-    return str(found[0]["Id"]) if found else None
-
-
 async def build_image(
     docker: aiodocker.Docker,
     *,
     dockerfile: str,
     files: Mapping[str, Path],
     tag: str,
-    labels: Mapping[str, str],
 ) -> str:
     """Build `dockerfile`, whose context holds each of `files` (file or folder) by its name; the image's id.
 
@@ -71,9 +64,7 @@ async def build_image(
     """
     with _context(dockerfile, files) as context:
         try:
-            await docker.images.build(
-                fileobj=context, encoding="identity", tag=tag, labels=labels, rm=True, forcerm=True
-            )
+            await docker.images.build(fileobj=context, encoding="identity", tag=tag, rm=True, forcerm=True)
         except DockerError as error:
             raise ImageBuildError(f"The container engine could not build {tag}: {error}.") from error
     built = await image_id(docker, tag)

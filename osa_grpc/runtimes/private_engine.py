@@ -239,6 +239,7 @@ def engine_at_hand(
         EngineUnavailableError: none answers, and none can be started.
     """
     private = private or PrivateEngine()
+    forbidden = None
     for place in usual_places():
         if place == private.docker_host:
             break
@@ -246,13 +247,15 @@ def engine_at_hand(
         if silent is None:
             yield place
             return
-        if place == os.environ.get("DOCKER_HOST"):
+        if silent == "permission denied":
+            forbidden = forbidden or place.removeprefix("unix://")
+        elif place == os.environ.get("DOCKER_HOST"):
             say(f"DOCKER_HOST is {place}, but no engine answers there ({silent}); looking elsewhere.")
-        elif silent == "permission denied" and os.geteuid() != 0:
-            raise EngineUnavailableError(
-                f"You may not use the container engine at {place.removeprefix('unix://')}: "
-                f"run `sudo usermod -aG docker $USER` and log in again."
-            )
+    if forbidden is not None and os.geteuid() != 0:
+        raise EngineUnavailableError(
+            f"You may not use the container engine at {forbidden}: "
+            f"run `sudo usermod -aG docker $USER` and log in again."
+        )
     try:
         yield private.ensure(say)
     finally:

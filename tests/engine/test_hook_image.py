@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import secrets
+import select
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +14,7 @@ from typing import TYPE_CHECKING
 import aiodocker
 import pytest
 
+from osa_grpc.runtimes.base_image import run_program
 from osa_grpc.runtimes.hook_image import build_hook_image
 from osa_grpc.runtimes.image_build import ImageBuildError
 from tests.fixtures.containers import run_container
@@ -125,3 +129,18 @@ async def test_a_base_that_is_nowhere_is_refused_with_the_command_that_mends_it(
 async def test_an_engine_that_is_not_there_is_said_so(folder: Path) -> None:
     with pytest.raises(ImageBuildError, match=r"unix:///nowhere\.sock does not answer"):
         await build_hook_image(folder, docker_host="unix:///nowhere.sock", say=quiet)
+
+
+async def test_a_program_of_the_host_ends_when_the_build_is_cancelled(tmp_path: Path) -> None:
+    started = tmp_path / "pid"
+    os.mkfifo(started)
+    build = asyncio.create_task(run_program(["sh", "-c", f"echo $$ > {started}; exec sleep 1000"]))
+    program = os.pidfd_open(int(await asyncio.to_thread(started.read_text)))
+    build.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await build
+    try:
+        ended, _, _ = select.select([program], [], [], 0)
+        assert ended == [program]
+    finally:
+        os.close(program)
