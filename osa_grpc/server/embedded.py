@@ -9,20 +9,14 @@ Decisions:
 - Two locks: `lock` is held by the server; `postgres.lock` is inherited by Postgres and all its processes, so
   it tells beyond doubt whether an orphan of a killed server is still there. A pid file alone cannot: pids are
   reused.
-- `initdb` works in a scratch directory that is renamed when complete: a directory `cluster` is always a whole
-  one.
 """
 
 import asyncio
 import contextlib
 import fcntl
-import hashlib
 import os
-import shutil
 import signal
-import stat
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -36,13 +30,12 @@ import structlog
 
 from osa_grpc.server import launch_child
 from osa_grpc.server.cannot_start import CannotStartError
-from osa_grpc.server.directory_lock import DirectoryLock, make_passable
-from osa_grpc.server.postgres_program import Account, PostgresProgram, choose_account, find_program, run_as
+from osa_grpc.server.directory_lock import DirectoryLock
+from osa_grpc.server.postgres_directory import PostgresDirectory
+from osa_grpc.server.postgres_program import Account, PostgresProgram, choose_account, find_program
 
 _log = structlog.get_logger(__name__)
 
-_SOCKET_NAME = ".s.PGSQL.5432"
-_LONGEST_SOCKET_PATH = 107  # bytes of sun_path on Linux, without the closing NUL
 _POLL_SECONDS = 0.01
 _LAST_WORDS_SECONDS = 5
 
@@ -91,13 +84,12 @@ class EmbeddedPostgres:
         settings: Mapping[str, str] | None = None,
         start_timeout_seconds: float = 60,
     ) -> None:
-        self._directory = data_directory.absolute()
-        self._cluster = self._directory / "cluster"
+        self._directory = PostgresDirectory(path=data_directory.absolute())
         self._settings = {**_SETTINGS, **(settings or {})}
         self._start_timeout_seconds = start_timeout_seconds
-        self._lock = DirectoryLock(directory=self._directory)
+        self._lock = DirectoryLock(directory=self._directory.path)
         self._account: Account | None = None
-        self._socket_directory = self._directory / "socket"
+        self._socket_directory = self._directory.path / "socket"
         self._process: asyncio.subprocess.Process | None = None
         self._reading: asyncio.Task[None] | None = None
         self._last_lines: deque[str] = deque(maxlen=20)
@@ -153,18 +145,18 @@ class EmbeddedPostgres:
             raise
 
     async def _start(self) -> None:
-        self._account = choose_account(self._cluster)
-        await self._check_reachable()
-        program = await find_program(account=self._account, copy_to=self._directory / "program")
-        descriptor = os.open(self._directory / "postgres.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._account = choose_account(self._directory.cluster)
+        await self._directory.check_reachable(self._account)
+        program = await find_program(account=self._account, copy_to=self._directory.path / "program")
+        descriptor = os.open(self._directory.postgres_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             await self._stop_orphan(descriptor)
-            if self._cluster.exists():
-                self._check_version(program)
-                self._clear_pid_file()
+            if self._directory.cluster.exists():
+                self._directory.check_version(program.major_version)
+                self._directory.clear_pid_file()
             else:
                 await self._initialise(program, descriptor)
-            self._socket_directory = self._choose_socket_directory()
+            self._socket_directory = self._directory.make_socket_directory(self._account)
             await self._spawn(program, descriptor)
         finally:
             os.close(descriptor)  # ours; the processes of Postgres hold theirs
@@ -202,7 +194,7 @@ class EmbeddedPostgres:
         finally:
             if self._process is not None and self._process.returncode is None:  # cancelled while waiting
                 self._process.send_signal(signal.SIGQUIT)
-            if self._socket_directory.parent != self._directory:
+            if self._socket_directory.parent != self._directory.path:
                 with contextlib.suppress(OSError):
                     self._socket_directory.rmdir()
             self._lock.release()
@@ -218,37 +210,8 @@ class EmbeddedPostgres:
                 await asyncio.wait_for(process.wait(), patience_seconds)
                 return
 
-    async def _check_reachable(self) -> None:
-        """See with the account's own eyes whether it can reach the directory."""
-        if self._account is None:
-            return
-        script = 'for d in "$@"; do [ -x "$d" ] || { echo "$d"; exit 1; }; done'
-        path = [*(str(parent) for parent in reversed(self._directory.parents)), str(self._directory)]
-        code, closed = await run_as(self._account, ["/bin/sh", "-c", script, "sh", *path])
-        if code != 0:
-            raise CannotStartError(
-                f"The embedded Postgres runs as the user {self._account.name}, who cannot pass through "
-                f"{closed}. Let others pass (chmod o+x {closed}), or choose another data directory."
-            )
-
-    def _check_version(self, program: PostgresProgram) -> None:
-        try:
-            made_by = (self._cluster / "PG_VERSION").read_text().strip()
-        except OSError as error:
-            raise CannotStartError(
-                f"{self._cluster} holds no readable Postgres data ({error}). Restore it, or move it away."
-            ) from error
-        if made_by != str(program.major_version):
-            raise CannotStartError(
-                f"The data in {self._cluster} was made by PostgreSQL {made_by}; this installation has "
-                f"{program.major_version}. Dump it with PostgreSQL {made_by} and load it into a new data "
-                "directory (see docs/operating.md)."
-            )
-
     async def _initialise(self, program: PostgresProgram, lock: int) -> None:
-        scratch = self._directory / "cluster.new"
-        await asyncio.to_thread(shutil.rmtree, scratch, ignore_errors=True)
-        self._make_private(scratch)
+        scratch = await asyncio.to_thread(self._directory.make_scratch, self._account)
         command = [
             str(program.bin_directory / "initdb"),
             f"--pgdata={scratch}",
@@ -269,12 +232,12 @@ class EmbeddedPostgres:
             await self._end(process)  # at once, unless we were cancelled
         if process.returncode != 0:
             raise CannotStartError(
-                f"The database in {self._directory} cannot be made: {output.decode(errors='replace').strip()}"
+                f"The database in {scratch} cannot be made: {output.decode(errors='replace').strip()}"
             )
-        scratch.rename(self._cluster)
+        self._directory.keep_scratch()
 
     async def _spawn(self, program: PostgresProgram, lock: int) -> None:
-        command = [str(program.bin_directory / "postgres"), "-D", str(self._cluster)]
+        command = [str(program.bin_directory / "postgres"), "-D", str(self._directory.cluster)]
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         command += ["-c", f'unix_socket_directories="{self._socket_directory}"']  # quoted: it is a list
@@ -310,7 +273,7 @@ class EmbeddedPostgres:
         """Wait for the word "ready" in the pid file, as `pg_ctl` does."""
         assert self._process is not None
         deadline = time.monotonic() + self._start_timeout_seconds
-        while not self._says_ready(self._process.pid):
+        while not self._directory.says_ready(self._process.pid):
             if self._process.returncode is not None:
                 if self._reading is not None:
                     await self._reading
@@ -321,16 +284,6 @@ class EmbeddedPostgres:
                     f"{self._tail()}"
                 )
             await asyncio.sleep(_POLL_SECONDS)
-
-    def _says_ready(self, pid: int) -> bool:
-        lines = self._read_pid_file()
-        return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"  # noqa: PLR2004 - pidfile.h
-
-    def _read_pid_file(self) -> list[str]:
-        try:
-            return (self._cluster / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return []
 
     async def _stop_orphan(self, lock: int) -> None:
         """Stop the Postgres that a killed server left, and wait until its last process is gone."""
@@ -348,45 +301,9 @@ class EmbeddedPostgres:
                     return
                 await asyncio.sleep(_POLL_SECONDS)
         raise CannotStartError(
-            f"A Postgres that an earlier server left in {self._directory} does not end. "
-            f"`fuser {self._directory}/postgres.lock` names its processes."
+            f"A Postgres that an earlier server left in {self._directory.path} does not end. "
+            f"`fuser {self._directory.postgres_lock}` names its processes."
         )
-
-    def _clear_pid_file(self) -> None:
-        """Remove a pid file whose number has become another program's: Postgres would believe it.
-
-        One of a dead process Postgres clears by itself; one of a Postgres that somebody started by hand on
-        this data stays, and Postgres refuses to start.
-        """
-        lines = self._read_pid_file()
-        if not lines:
-            return
-        with contextlib.suppress(OSError):  # no such process, or a system without /proc
-            if Path(f"/proc/{int(lines[0])}/cwd").readlink() != self._cluster.resolve():
-                (self._cluster / "postmaster.pid").unlink()
-
-    def _choose_socket_directory(self) -> Path:
-        directory = self._directory / "socket"
-        if len(os.fsencode(directory / _SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
-            digest = hashlib.sha256(os.fsencode(self._directory)).hexdigest()[:16]
-            # The same name each time, so that what a killed server left is used again.
-            directory = Path(tempfile.gettempdir()) / f"osa-grpc-{digest}"
-        self._make_private(directory)
-        return directory
-
-    def _make_private(self, directory: Path) -> None:
-        """A directory for Postgres's account alone."""
-        make_passable(directory.parent)
-        with contextlib.suppress(FileExistsError):
-            directory.mkdir(mode=0o700)
-        owner = os.geteuid() if self._account is None else self._account.uid
-        status = directory.lstat()
-        # Owned by us still, if we were killed between mkdir and chown.
-        if not stat.S_ISDIR(status.st_mode) or status.st_uid not in (owner, os.geteuid()):
-            raise CannotStartError(f"{directory} should be a directory of the server's own. Remove it.")
-        directory.chmod(0o700)
-        if self._account is not None:
-            os.chown(directory, self._account.uid, self._account.gid)
 
     async def _read_log(self, stream: asyncio.StreamReader) -> None:
         """Hand Postgres's own log on to ours, keeping its last lines for error messages."""
