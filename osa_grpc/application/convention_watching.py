@@ -1,6 +1,6 @@
 """Watching a convention until it is READY or FAILED: level-triggered, the state as it is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from datetime import timedelta
 
 from osa_grpc.application.depositing import convention_of
@@ -26,7 +26,7 @@ class ConventionWatching:
         """End every watch soon."""
         self._is_draining = True
 
-    async def watch(self, ref: ConventionRef) -> AsyncIterator[Convention]:
+    async def watch(self, ref: ConventionRef) -> AsyncGenerator[Convention, None]:
         """Yield the convention, again after each change, until it is READY or FAILED.
 
         Raises:

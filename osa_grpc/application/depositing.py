@@ -2,14 +2,13 @@
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
 
 from pydantic import JsonValue
 
 from osa_grpc.application.ports import FileStore, StoredFile
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import Convention, ConventionState
-from osa_grpc.domain.deposition import Deposition, DepositionFile, DepositionState
+from osa_grpc.domain.deposition import Deposition, DepositionFile, DepositionState, Upload
 from osa_grpc.domain.errors import (
     AlreadyExistsError,
     EtagMismatchError,
@@ -36,17 +35,6 @@ from osa_grpc.domain.names import (
 from osa_grpc.domain.run import DepositionSource, HookExecution, Run
 
 _METADATA = FieldPath("deposition.metadata")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upload:
-    """What somebody wants to upload. `size_bytes` and `sha256` are checked when they are given."""
-
-    deposition: DepositionId
-    file_name: str
-    media_type: str
-    size_bytes: int | None
-    sha256: str | None
 
 
 async def convention_of(tx: Transaction, ref: ConventionRef) -> Convention:
@@ -228,6 +216,20 @@ def file_too_large(most: int, found: str) -> InvalidRequestError:
     )
 
 
+def size_mismatch(expected: int, found: str) -> InvalidRequestError:
+    """Return the error of a file whose bytes are more or fewer than was said."""
+    return InvalidRequestError(
+        [
+            Violation(
+                at=FieldPath("header.size_bytes"),
+                message=f"expected {expected} bytes, found {found}",
+                reason="SIZE_MISMATCH",
+            )
+        ],
+        reason="SIZE_MISMATCH",
+    )
+
+
 async def _draft(
     tx: Transaction, deposition: DepositionId, *, etag: str, for_update: bool = True
 ) -> Deposition:
@@ -275,17 +277,8 @@ def _missing(draft: Deposition, convention: Convention) -> list[PreconditionViol
 
 def _check_content(upload: Upload, stored: StoredFile) -> None:
     if upload.size_bytes is not None and stored.size_bytes != upload.size_bytes:
-        raise InvalidRequestError(
-            [
-                Violation(
-                    at=FieldPath("header.size_bytes"),
-                    message=f"expected {upload.size_bytes} bytes, found {stored.size_bytes}",
-                    reason="SIZE_MISMATCH",
-                )
-            ],
-            reason="SIZE_MISMATCH",
-        )
-    if upload.sha256 is not None and stored.sha256 != upload.sha256:
+        raise size_mismatch(upload.size_bytes, f"{stored.size_bytes}")
+    if upload.sha256 and stored.sha256 != upload.sha256:
         raise InvalidRequestError(
             [
                 Violation(

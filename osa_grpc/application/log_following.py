@@ -1,6 +1,6 @@
 """Reading and following what a hook's container wrote."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -41,7 +41,7 @@ class LogFollowing:
 
     async def read(
         self, run: RunId, hook: str, *, attempt: int, offset: int, follow: bool
-    ) -> AsyncIterator[LogPiece]:
+    ) -> AsyncGenerator[LogPiece, None]:
         """Yield pieces of at most 64 KiB from `offset` on; the last has `is_end`, and may be empty.
 
         `attempt` 0 is the latest; if there is none yet, the log is empty, or waited for when it is followed.
@@ -105,7 +105,7 @@ class LogFollowing:
 
     async def _pieces(
         self, execution: HookExecution, attempt: int, offset: int, end: int
-    ) -> AsyncIterator[LogPiece]:
+    ) -> AsyncGenerator[LogPiece, None]:
         while offset < end:
             async with self._storage.reading() as tx:
                 data = await tx.run_logs.read(
@@ -119,7 +119,7 @@ class LogFollowing:
 
 async def as_text(
     pieces: AsyncIterator[LogPiece], make: Callable[[LogPiece, str | None], bytes]
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Hand each piece to `make`, with its text where it is UTF-8; a character that a cut divides goes into the next piece."""
     rest, rest_at = b"", 0
     async for piece in pieces:

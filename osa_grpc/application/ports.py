@@ -1,6 +1,6 @@
 """What the service needs of the world around it, but for the database (`storage_ports`): files, bells, and hooks' runtimes."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -65,7 +65,7 @@ class FileStore(Protocol):
             ResourceExhaustedError: the disk is full (`DISK_FULL`).
         """
 
-    def open_stream(self, key: str, *, offset: int = 0) -> AsyncIterator[bytes]:
+    def open_stream(self, key: str, *, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from `offset` on, in chunks of at most 256 KiB."""
 
     async def fetch_to(self, key: str, path: Path) -> None:

@@ -5,7 +5,7 @@ made as bytes; a protobuf message is the concatenation of its fields, so events 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -132,7 +132,7 @@ class RunWatching:
         for feed in self._feeds.values():
             feed.ring()
 
-    async def watch(self, request: WatchRequest) -> AsyncIterator[bytes]:
+    async def watch(self, request: WatchRequest) -> AsyncGenerator[bytes, None]:
         """Yield messages until the watch has ended honestly: after the run's last event, `until_now`, or a closing control.
 
         Raises:

@@ -52,3 +52,13 @@ class DepositionFile(Value):
     sha256: str
     media_type: Annotated[PlainText, StringConstraints(max_length=255)] = ""
     created_at: datetime
+
+
+class Upload(Value):
+    """What somebody wants to upload. `size_bytes` (None: not given) and `sha256` (empty: not given) are promises, checked."""
+
+    deposition: DepositionId
+    file_name: FileName
+    size_bytes: int | None = None
+    sha256: Annotated[str, StringConstraints(to_lower=True, pattern=r"^([0-9A-Fa-f]{64})?$")] = ""
+    media_type: Annotated[PlainText, StringConstraints(max_length=255)] = ""

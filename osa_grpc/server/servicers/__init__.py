@@ -1,0 +1,1 @@
+"""One servicer per service: request → application → response. Errors are raised; `interceptors` answers them."""

@@ -1,0 +1,144 @@
+import asyncio
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Final
+
+import grpc.aio
+
+from osa_grpc.application.log_following import LogFollowing, LogPiece, as_text
+from osa_grpc.application.run_control import no_run, request_cancel
+from osa_grpc.application.storage_ports import Storage, Transaction
+from osa_grpc.application.watching import DEFAULT_BOOKMARK, RunWatching, WatchRequest
+from osa_grpc.domain.errors import InvalidRequestError, ResourceExhaustedError, Violation
+from osa_grpc.domain.field_path import FieldPath
+from osa_grpc.domain.names import RunId
+from osa_grpc.domain.srn import SrnAuthority
+from osa_grpc.server.servicers.answering import answer_mutation, next_page_token, page_request
+from osa_grpc.wire import pb, resource_names, tokens
+from osa_grpc.wire.run_codec import run_to_proto
+from osa_grpc.wire.times import duration_from_proto
+
+_LISTING: Final = "runs"
+
+
+class RunServicer(pb.RunServiceServicer):
+    """Serves RunService. Watches are sent as bytes that were encoded once for all watchers of a run."""
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        watching: RunWatching,
+        logs: LogFollowing,
+        authority: SrnAuthority,
+        slow_consumer: timedelta,
+    ) -> None:
+        self._storage = storage
+        self._watching = watching
+        self._logs = logs
+        self._authority = authority
+        self._slow_consumer_seconds = slow_consumer.total_seconds()
+
+    async def GetRun(
+        self, request: pb.GetRunRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> pb.GetRunResponse:
+        """Return it."""
+        run = resource_names.run_id(request.name)
+        async with self._storage.reading() as tx:
+            found = await tx.runs.find(run)
+        if found is None:
+            raise no_run(run)
+        return pb.GetRunResponse(
+            run=run_to_proto(found, self._authority),
+            resume_token=tokens.resume_token(run, found.last_sequence),
+        )
+
+    async def ListRuns(
+        self, request: pb.ListRunsRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> pb.ListRunsResponse:
+        """Return a page."""
+        asked = page_request(request, of=_LISTING)
+        async with self._storage.reading() as tx:
+            page = await tx.runs.list(asked)
+        return pb.ListRunsResponse(
+            runs=[run_to_proto(found, self._authority) for found in page.items],
+            next_page_token=next_page_token(page, of=_LISTING),
+        )
+
+    async def CancelRun(
+        self, request: pb.CancelRunRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> pb.CancelRunResponse:
+        """Ask it to stop."""
+        run = resource_names.run_id(request.name)
+
+        async def act(tx: Transaction) -> pb.CancelRunResponse:
+            return pb.CancelRunResponse(run=run_to_proto(await request_cancel(tx, run), self._authority))
+
+        return await answer_mutation(self._storage, request, pb.CancelRunResponse, act)
+
+    async def WatchRun(
+        self, request: pb.WatchRunRequest, context: "grpc.aio.ServicerContext[object, bytes]"
+    ) -> None:
+        """Send its events. What the client does not take stays unsent; one that takes nothing for long is let go."""
+        run = resource_names.run_id(request.name)
+        after = _start(request, run)
+        asked = WatchRequest(
+            run=run,
+            after=after,
+            until_now=request.until_now,
+            bookmark_interval=duration_from_proto(request.bookmark_interval)
+            if request.HasField("bookmark_interval")
+            else DEFAULT_BOOKMARK,
+        )
+        async with aclosing(self._watching.watch(asked)) as messages:
+            async for message in messages:
+                await self._send(context, message)
+
+    async def ReadRunLog(
+        self, request: pb.ReadRunLogRequest, context: "grpc.aio.ServicerContext[object, bytes]"
+    ) -> None:
+        """Send what a hook wrote."""
+        run, hook = resource_names.execution(request.name)
+        if request.attempt < 0:
+            raise InvalidRequestError(
+                [Violation(at=FieldPath("attempt"), message=f"expected 0 or more, found {request.attempt}")]
+            )
+        pieces = self._logs.read(
+            run,
+            hook,
+            attempt=request.attempt,
+            offset=resource_names.offset(request.offset),
+            follow=request.follow,
+        )
+        async with aclosing(pieces) as log:
+            async for message in as_text(log, _log_message):
+                await self._send(context, message)
+
+    async def _send(self, context: "grpc.aio.ServicerContext[object, bytes]", message: bytes) -> None:
+        try:
+            async with asyncio.timeout(self._slow_consumer_seconds):
+                await context.write(message)
+        except TimeoutError as error:
+            raise ResourceExhaustedError(
+                f"the client took no message for {self._slow_consumer_seconds:g} s; resume from its last one",
+                reason="SLOW_CONSUMER",
+            ) from error
+
+
+def _start(request: pb.WatchRunRequest, run: RunId) -> int | None:
+    match request.WhichOneof("start"):
+        case "resume_token":
+            return tokens.read_resume_token(request.resume_token, run)
+        case "from_now" if request.from_now:
+            return None
+        case _:
+            return 0
+
+
+def _log_message(piece: LogPiece, text: str | None) -> bytes:
+    message = pb.ReadRunLogResponse(offset=piece.offset, truncated=piece.is_truncated)
+    if piece.data and text is not None:
+        message.text = text
+    elif piece.data:
+        message.data = piece.data
+    return message.SerializeToString()

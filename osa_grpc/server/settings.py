@@ -1,0 +1,158 @@
+"""Settings: by flag, environment (`OSA_...`) and file (TOML), in this order of precedence. Read once; classes get values."""
+
+import ipaddress
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from osa_grpc.domain.srn import SrnDomain
+from osa_grpc.server.cannot_start import CannotStartError
+from osa_grpc.server.embedded import default_data_directory
+
+_MIB = 2**20
+
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """What an operator can decide. Every field is a flag's value, an environment variable `OSA_<FIELD>` or a key of the file."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OSA_", env_nested_delimiter="__", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    listen: str = Field(
+        default="127.0.0.1:50051", description="HOST:PORT to listen on; port 0 takes a free one."
+    )
+    insecure: bool = Field(
+        default=False,
+        description="Listen on an address that is not loopback, without encryption and without tokens.",
+    )
+    data_directory: Path = Field(
+        default_factory=default_data_directory, description="Where files and the embedded Postgres live."
+    )
+    database_url: str | None = Field(
+        default=None,
+        description="A Postgres of your own, postgresql://...; without it an embedded one is run.",
+    )
+    docker_host: str | None = Field(
+        default=None, description="The container engine; without it DOCKER_HOST, then the usual sockets."
+    )
+    srn_domain: SrnDomain = Field(
+        default="localhost", description="The domain of the SRNs this archive gives."
+    )
+    log_format: Literal["console", "json"] = Field(default="console", description="How log lines look.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is logged."
+    )
+
+    max_running_hooks: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default_factory=lambda: max(2, os.cpu_count() or 1), description="Hook containers at once."
+    )
+    max_log_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=16 * _MIB, description="Bytes kept of one attempt's log."
+    )
+    max_progress_events: Annotated[int, Field(ge=0)] = Field(
+        default=10_000, description="Progress events kept of one attempt."
+    )
+    max_output_bytes: Annotated[int, Field(ge=1)] = Field(
+        default=10 * 1024 * _MIB, description="Bytes one attempt of a hook may write as output."
+    )
+    pull_timeout_seconds: Seconds = Field(default=600, description="How long pulling an image may take.")
+    stop_grace_seconds: Seconds = Field(
+        default=5, description="How long a container has after the stop signal."
+    )
+    lease_seconds: Annotated[float, Field(ge=1)] = Field(
+        default=10,
+        description="How long a run is held without a sign of life before another worker takes it.",
+    )
+
+    max_message_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * _MIB)] = Field(
+        default=4 * _MIB, description="The largest message taken or sent."
+    )
+    max_concurrent_calls: Annotated[int, Field(ge=1)] = Field(
+        default=200, description="Calls at once that are not watches."
+    )
+    max_concurrent_watches: Annotated[int, Field(ge=1)] = Field(
+        default=10_000, description="Watches at once."
+    )
+    watch_max_age_seconds: Seconds = Field(
+        default=3600, description="After that a watch is asked to come again, so that clients spread."
+    )
+    slow_consumer_seconds: Seconds = Field(
+        default=30, description="How long a watcher may take to accept a message."
+    )
+    drain_seconds: Seconds = Field(default=15, description="How long calls may go on after a stop signal.")
+    database_pool_size: Annotated[int, Field(ge=2, le=1000)] = Field(
+        default=12, description="Connections to Postgres."
+    )
+
+    @model_validator(mode="after")
+    def _loopback_or_told(self) -> Self:
+        host, _, port = self.listen.rpartition(":")
+        if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the largest port
+            raise ValueError(f"listen: expected HOST:PORT, found {self.listen!r}")
+        if not self.insecure and not _is_loopback(host):
+            raise ValueError(
+                f"listen: {self.listen} is not a loopback address, and nothing would be encrypted or checked; "
+                "say --insecure if that is what you want"
+            )
+        return self
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a run is held without a sign of life."""
+        return timedelta(seconds=self.lease_seconds)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment before file."""
+        del dotenv_settings, file_secret_settings
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def read_settings(flags: dict[str, Any], *, config: Path | None) -> Settings:
+    """Return the settings; `flags` are those that were given.
+
+    Raises:
+        CannotStartError: a setting is not valid, each named with what was expected.
+    """
+    if config is not None and not config.is_file():
+        raise CannotStartError(f"The settings file {config} is not there.")
+
+    class FromFile(Settings):
+        model_config = SettingsConfigDict(toml_file=config)
+
+    try:
+        return FromFile(**flags)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(map(str, detail['loc'])) or 'settings'}: {detail['msg'].removeprefix('Value error, ')}"
+            for detail in error.errors()
+        ]
+        raise CannotStartError("The settings are not valid: " + "; ".join(lines)) from error
+    except ValueError as error:  # a file that is not TOML
+        raise CannotStartError(f"The settings file {config} cannot be read: {error}") from error

@@ -1,0 +1,64 @@
+"""Removes what nobody owns any more: at start and on a period."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+
+import structlog
+
+from osa_grpc.application.ports import HookRuntime
+from osa_grpc.application.storage_ports import Storage
+from osa_grpc.domain.errors import OsaError
+from osa_grpc.domain.names import RunId
+from osa_grpc.storage.files import ObstoreFileStore
+
+_LOG = structlog.get_logger(__name__)
+_ABANDONED_UPLOAD = timedelta(hours=24)
+
+
+class Reaper:
+    """A role: removes containers and directories of this server's runs that are over, and uploads that were cut off."""
+
+    name = "reaper"
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        runtimes: Mapping[str, HookRuntime],
+        files: ObstoreFileStore,
+        every: timedelta = timedelta(minutes=5),
+    ) -> None:
+        self.ready = asyncio.Event()
+        self._storage = storage
+        self._runtimes = runtimes
+        self._files = files
+        self._every = every
+
+    async def run(self) -> None:
+        """Reap until cancelled."""
+        while True:
+            await self.reap()
+            self.ready.set()
+            await asyncio.sleep(self._every.total_seconds())
+
+    async def reap(self) -> None:
+        """Do it once; what cannot be reached now is done the next time."""
+        for runtime in self._runtimes.values():
+            try:
+                await runtime.reap(self._is_live)
+            except Exception:  # noqa: BLE001 - the next reaping tries again
+                _LOG.exception("reaping failed", runtime=runtime.runtime_type)
+        try:
+            async with self._storage.reading() as tx:
+                swept = await self._files.sweep(tx.depositions.file_keys(), older_than=_ABANDONED_UPLOAD)
+        except OsaError as error:
+            _LOG.warning("files were not swept", error=str(error))
+        else:
+            if swept:
+                _LOG.info("files swept", count=swept)
+
+    async def _is_live(self, run: RunId) -> bool:
+        async with self._storage.reading() as tx:
+            found = await tx.runs.find(run)
+        return found is not None and not found.state.is_terminal
