@@ -12,9 +12,12 @@ from osa_grpc.domain.errors import BadOutput, BadOutputError
 _CHUNK_BYTES: Final = 2**18
 _IN_LINE = re.compile(rb"[ \t\r]*")
 _ACROSS_LINES = re.compile(rb"[ \t\r\n]*")
-_SCALAR = re.compile(rb"[^\s,:\[\]{}\"]+")
+_SCALAR = re.compile(rb"[^ \t\r\n,:\[\]{}\"]+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_FLAT_OBJECT = re.compile(rb'\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\}', re.DOTALL)
+_FLAT = rb'\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\}'
+_FLAT_OBJECT = re.compile(_FLAT, re.DOTALL)
+_FLAT_ELEMENT = re.compile(rb"[ \t\r\n]*+(" + _FLAT + rb")[ \t\r\n]*+([,\]])", re.DOTALL)
+_FLAT_ELEMENT_IN_LINE = re.compile(_FLAT_ELEMENT.pattern.replace(rb"\n", b""), re.DOTALL)
 _STRUCTURE = re.compile(rb'"(?:[^"\\]++|\\.)*+("?)|[\[\]{}]', re.DOTALL)
 
 
@@ -86,7 +89,18 @@ class JsonCursor:
         self.expect(b"[")
         if self.take(b"]"):
             return
+        flat = _FLAT_ELEMENT_IN_LINE if self._lines else _FLAT_ELEMENT
         while True:
+            if match := flat.match(self._buffer, self._at):  # most rows, in one step
+                self._skip_to(match.start(1))
+                line, text = self.line, match[1]
+                self._checked(match.end(1))
+                if not (self._lines and b"\n" in text):
+                    self._skip_to(match.end())
+                    yield line, text
+                    if match[2] == b"]":
+                        return
+                    continue
             self.peek()
             line = self.line
             yield line, self.value()
