@@ -184,9 +184,20 @@ class UnavailableError(OsaError):
 
 
 class ResourceExhaustedError(OsaError):
-    """A limit of the server's is reached: disk, connections, streams."""
+    """A limit of the server's is reached: disk, connections, streams. `retry_delay`: after what time another try may succeed."""
 
     reason = "RESOURCE_EXHAUSTED"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(message, reason=reason, metadata=metadata)
+        self.retry_delay = retry_delay
 
 
 class LeaseLostError(Exception):

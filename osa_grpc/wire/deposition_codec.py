@@ -2,23 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
-from pydantic import JsonValue, StringConstraints
+from pydantic import JsonValue
 
-from osa_grpc.domain.column import PlainText
-from osa_grpc.domain.deposition import Deposition, DepositionFile
+from osa_grpc.domain.deposition import Deposition, DepositionFile, Upload
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.names import (
     ConventionRef,
     DepositionId,
-    FileName,
     deposition_name,
     file_resource_name,
     run_name,
 )
 from osa_grpc.domain.srn import SrnAuthority
-from osa_grpc.domain.value import Value
 from osa_grpc.wire import pb
 from osa_grpc.wire.enums import DEPOSITION_STATE
 from osa_grpc.wire.resource_names import convention_ref, deposition_id, file_name, record_ref, run_id
@@ -48,16 +45,6 @@ class MetadataChange:
     etag: str
     fields: Sequence[str] | None
     metadata: dict[str, JsonValue]
-
-
-class UploadHeader(Value):
-    """What UploadFile's header says. `sha256` is in lower case; empty: not given."""
-
-    deposition: DepositionId
-    file_name: FileName
-    size_bytes: int | None = None
-    sha256: Annotated[str, StringConstraints(to_lower=True, pattern=r"^([0-9A-Fa-f]{64})?$")] = ""
-    media_type: Annotated[PlainText, StringConstraints(max_length=255)] = ""
 
 
 def new_draft_from_proto(msg: pb.CreateDepositionRequest) -> NewDraft:
@@ -92,7 +79,7 @@ def metadata_change_from_proto(msg: pb.UpdateDepositionRequest) -> MetadataChang
     return MetadataChange(deposition=deposition, etag=msg.deposition.etag, fields=fields, metadata=metadata)
 
 
-def upload_header_from_proto(msg: pb.UploadFileHeader) -> UploadHeader:
+def upload_header_from_proto(msg: pb.UploadFileHeader) -> Upload:
     """Read an upload's header. Raises InvalidRequestError."""
     at = FieldPath("header")
     found = Violations()
@@ -106,7 +93,7 @@ def upload_header_from_proto(msg: pb.UploadFileHeader) -> UploadHeader:
         found.add(at / "size_bytes", f"expected 0 or more, found {msg.size_bytes}", reason="OUT_OF_RANGE")
     with found.collecting():
         values["deposition"] = deposition_id(msg.parent, at=at / "parent")
-    return found.build(UploadHeader, values, at=at)
+    return found.build(Upload, values, at=at)
 
 
 def deposition_to_proto(deposition: Deposition, authority: SrnAuthority) -> pb.Deposition:
