@@ -49,6 +49,12 @@ class DirectoryLock:
                 f"The directory {self._directory} is in use by {holder}. "
                 "Stop that server, or choose another data directory."
             ) from error
+        except OSError as error:
+            os.close(descriptor)
+            raise CannotStartError(
+                f"The directory {self._directory} cannot be locked: {error.strerror}. "
+                "Choose a data directory on a local disk."
+            ) from error
         now = datetime.now(UTC).isoformat(timespec="seconds")
         holder = f"process {os.getpid()} on {socket.gethostname()} since {now}"
         os.ftruncate(descriptor, 0)

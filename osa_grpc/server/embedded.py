@@ -140,6 +140,9 @@ class EmbeddedPostgres:
         self._stopping = False
         try:
             await self._start()
+        except OSError as error:
+            await self.stop()
+            raise CannotStartError(f"The embedded Postgres does not start: {error}") from error
         except BaseException:
             await self.stop()
             raise

@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -116,7 +116,7 @@ class ObstoreFileStore:
             path = self._directory / key
             await asyncio.to_thread(_sync, path, path.parent, self._directory)
 
-    async def open_stream(self, key: str, *, offset: int = 0) -> AsyncIterator[bytes]:
+    async def open_stream(self, key: str, *, offset: int = 0) -> AsyncGenerator[bytes, None]:
         """Yield the bytes from `offset` on, in chunks of at most 256 KiB.
 
         Raises:
@@ -158,8 +158,9 @@ class ObstoreFileStore:
                 if self._directory is not None:
                     await _copy(self._directory / _checked(key), target)
                 else:
-                    async for chunk in self.open_stream(key):
-                        await _to_its_end(asyncio.to_thread(_write, target, chunk))
+                    async with contextlib.aclosing(self.open_stream(key)) as chunks:
+                        async for chunk in chunks:
+                            await _to_its_end(asyncio.to_thread(_write, target, chunk))
         except BaseException:
             _remove(path)
             raise
