@@ -233,7 +233,7 @@ class _HeldContainer:
         async with engine_call("say how a container ended", within_seconds=_CALL_SECONDS):
             state = (await self._there.show())["State"]
         if state["Running"]:
-            raise EngineError("The container engine said that a container had ended, which runs.")
+            raise EngineError("the container engine said that a container had ended, which runs")
         self.may_run = False
         return ContainerExit(
             exit_code=int(answer["StatusCode"]),
@@ -279,7 +279,7 @@ async def _remove(container: DockerContainer) -> None:
 def _refused(error: DockerError) -> Exception:
     if "bind source path" in error.message:
         return EngineError(
-            f"The container engine does not see the server's files: {reason_of(error)}. "
-            f"It has to run on the same machine as the server."
+            f"the container engine does not see the server's files, so that it must be on another machine: "
+            f"{reason_of(error)}"
         )
-    return ConfigRefusedError(f"The container engine refuses to run the image: {reason_of(error)}.")
+    return ConfigRefusedError(f"the container engine refuses to run the image: {reason_of(error)}")

@@ -33,13 +33,13 @@ async def engine_call(purpose: str, *, within_seconds: float | None) -> AsyncIte
             yield
     except TimeoutError as error:
         raise EngineError(
-            f"The container engine did not {purpose} within {within_seconds or 0:g} s."
+            f"the container engine did not {purpose} within {within_seconds or 0:g} s"
         ) from error
     except DockerError as error:
-        raise EngineError(f"The container engine could not {purpose}: {reason_of(error)}.") from error
+        raise EngineError(f"the container engine could not {purpose}: {reason_of(error)}") from error
     except (aiohttp.ClientError, OSError, json.JSONDecodeError) as error:
         raise EngineError(
-            f"The container engine went away when it was to {purpose}: {error or type(error).__name__}."
+            f"the container engine went away when it was to {purpose}: {error or type(error).__name__}"
         ) from error
 
 

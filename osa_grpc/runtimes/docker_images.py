@@ -46,7 +46,7 @@ class DockerImages:
             found = await self._find(name, digest)
         if found is None:
             raise ImageNotThereError(
-                f"{name}@{digest} is not on the engine, although pulling it raised no error.", retryable=True
+                f"{name}@{digest} is not on the engine, although pulling it raised no error", retryable=True
             )
         return found
 
@@ -100,24 +100,24 @@ class DockerImages:
         except TimeoutError as error:
             raise ImageNotThereError(
                 f"{reference} is not on the engine, and pulling it took longer than "
-                f"{timeout.total_seconds():g} s.",
+                f"{timeout.total_seconds():g} s",
                 retryable=True,
             ) from error
         except DockerError as error:
             if error.status == NO_CONNECTION:
                 raise EngineError(
-                    f"The container engine could not pull {reference}: {reason_of(error)}."
+                    f"the container engine could not pull {reference}: {reason_of(error)}"
                 ) from error
             for_good = error.status in {BAD_REQUEST, NOT_FOUND} or (
                 isinstance(error, DockerStreamError) and _FOR_GOOD.search(error.message) is not None
             )
             raise ImageNotThereError(
-                f"{reference} is not on the engine and cannot be pulled: {reason_of(error)}.",
+                f"{reference} is not on the engine and cannot be pulled: {reason_of(error)}",
                 retryable=not for_good,
             ) from error
         except (OSError, ValueError) as error:
             raise EngineError(
-                f"The container engine went away while it pulled {reference}: {error}."
+                f"the container engine went away while it pulled {reference}: {error}"
             ) from error
 
 
@@ -130,7 +130,7 @@ def repository_of(image: str) -> str:
     head, colon, tag = image.rpartition(":")
     name = head if colon and "/" not in tag else image
     if not _NAME.fullmatch(name):
-        raise ConfigRefusedError(f"{image!r} is no name of an image.")
+        raise ConfigRefusedError(f"{image!r} is no name of an image")
     return name
 
 

@@ -1,0 +1,337 @@
+"""Hooks that are containers: from staging the inputs to the facts about how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from osa_grpc.application.ports import HookEnd
+from osa_grpc.domain.failure import Failure, FailureKind
+from osa_grpc.domain.names import RunId, is_id
+from osa_grpc.domain.run import Provenance
+from osa_grpc.runtimes.engine import (
+    ConfigRefusedError,
+    ContainerSpec,
+    EngineError,
+    ImageNotThereError,
+    ResolvedImage,
+)
+from osa_grpc.runtimes.log_pump import LogPump
+from osa_grpc.runtimes.output_quota import OutputQuota
+from osa_grpc.runtimes.outputs import OutputBounds, OutputDirectory
+from osa_grpc.runtimes.progress_tail import ProgressTail
+from osa_grpc.runtimes.staging import (
+    StagedInput,
+    container_user,
+    output_directory,
+    remove_tree,
+    run_directory,
+    stage,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from osa_grpc.application.ports import (
+        EngineDescription,
+        FileStore,
+        HookJob,
+        HookObserver,
+        HookOutputs,
+        RunIsLive,
+    )
+    from osa_grpc.domain.hook import OciLimits
+    from osa_grpc.runtimes.engine import Container, ContainerEngine, ContainerExit
+
+_log = structlog.get_logger(__name__)
+
+_LABEL: Final = "org.opensciencearchive."
+_SERVER_LABEL: Final = _LABEL + "server"
+_RUN_LABEL: Final = _LABEL + "run"
+_LAST_BYTES_SECONDS: Final = 10.0
+_CACHES: Final = {"HOME": "/tmp", "TMPDIR": "/tmp", "XDG_CACHE_HOME": "/tmp/.cache"}  # noqa: S108 - inside the container
+
+
+@dataclass(frozen=True, kw_only=True)
+class OciRules:
+    """What holds for every container of this server."""
+
+    pull_timeout: timedelta = timedelta(minutes=30)
+    stop_grace: timedelta = timedelta(seconds=10)
+    output_quota_bytes: int = 10 * 2**30
+    output_quota_files: int = 100_000
+    log_cap_bytes: int = 100 * 2**20
+    """How much of an attempt's log the server keeps; the engine's own copy is twice that."""
+    bounds: OutputBounds = field(default_factory=OutputBounds)
+
+
+class OciRuntime:
+    """Runs hooks as containers of one engine. Fills the port `HookRuntime`.
+
+    `server_id` is who this server is among all that share the engine; it stays the same when the server is started again.
+    """
+
+    runtime_type = "oci"
+
+    def __init__(
+        self,
+        *,
+        engine: ContainerEngine,
+        files: FileStore,
+        work_directory: Path,
+        server_id: str,
+        rules: OciRules = OciRules(),
+    ) -> None:
+        self._engine = engine
+        self._files = files
+        self._work_directory = work_directory
+        self._server_id = server_id
+        self._rules = rules
+
+    async def run(self, job: HookJob, observer: HookObserver) -> HookEnd:
+        """Stage the inputs, run the hook to its end, and return how it ended; the outputs stay until `discard`."""
+        config = job.hook.runtime
+        provenance = Provenance(image=config.image, digest=config.digest)
+        attempt = _Attempt(job=job, observer=observer, rules=self._rules, provenance=provenance)
+        try:
+            if job.attempt > 1:
+                await self._remove_containers(job.run)  # of a server that went away in the middle
+            engine = await self._engine.described()
+            limits = _limits_in_force(config.limits, engine)
+            image = await self._engine.resolve(
+                image=config.image, digest=config.digest, pull_timeout=self._rules.pull_timeout
+            )
+            staged = await stage(job, files=self._files, work_directory=self._work_directory)
+            attempt.provenance = provenance.model_copy(
+                update={
+                    "image_id": image.id,
+                    "config_sha256": staged.config_sha256,
+                    "input_sha256": staged.input_sha256,
+                    "limits": limits,
+                    "engine": engine.description,
+                }
+            )
+            spec = self._spec(job, image, staged, limits)
+            async with self._engine.hold(spec, grace=self._rules.stop_grace) as container:
+                await attempt.run(container, staged.output_directory, limits)
+        except ImageNotThereError as error:
+            return attempt.end(FailureKind.IMAGE_PULL, str(error), retryable=error.retryable)
+        except ConfigRefusedError as error:
+            return attempt.end(FailureKind.CONFIG, str(error))
+        except EngineError as error:
+            return attempt.end(FailureKind.ENGINE, str(error), retryable=True)
+        return attempt.end_with_outputs(self._outputs(job))
+
+    def outputs(self, job: HookJob) -> HookOutputs | None:
+        """Return what an attempt that ended left behind, or None if it is not here (any more)."""
+        return self._outputs(job) if output_directory(self._work_directory, job).is_dir() else None
+
+    async def discard(self, run: RunId) -> None:
+        """Remove everything of a run. Idempotent. What an engine that is away still has is left to `reap`."""
+        try:
+            await self._remove_containers(run)
+        except EngineError as error:
+            _log.warning("containers of a run may be left", run=run, reason=str(error))
+        await asyncio.to_thread(remove_tree, run_directory(self._work_directory, run))
+
+    async def reap(self, is_live: RunIsLive) -> None:
+        """Remove containers and directories of this server's runs that are not live; never another server's."""
+        try:
+            found = await self._engine.find({_SERVER_LABEL: self._server_id})
+        except EngineError as error:
+            _log.warning("containers of runs that are over may be left", reason=str(error))
+            found = []
+        runs = {RunId(container.labels.get(_RUN_LABEL, "")) for container in found}
+        runs |= {RunId(name) for name in await asyncio.to_thread(self._directories)}
+        for run in sorted(runs):
+            if not await is_live(run):
+                _log.info("removing what a run has left", run=run)
+                await self.discard(run)
+
+    def _directories(self) -> list[str]:
+        with contextlib.suppress(FileNotFoundError):
+            return [path.name for path in self._work_directory.iterdir() if is_id(path.name)]
+        return []
+
+    async def _remove_containers(self, run: RunId) -> None:
+        for container in await self._engine.find({_SERVER_LABEL: self._server_id, _RUN_LABEL: run}):
+            await self._engine.remove(container.id, grace=self._rules.stop_grace)
+
+    def _outputs(self, job: HookJob) -> OutputDirectory:
+        return OutputDirectory(
+            directory=output_directory(self._work_directory, job),
+            subject_id=job.subject.id,
+            bounds=self._rules.bounds,
+        )
+
+    def _spec(
+        self, job: HookJob, image: ResolvedImage, staged: StagedInput, limits: OciLimits
+    ) -> ContainerSpec:
+        caches = {name: place for name, place in _CACHES.items() if name not in image.environment}
+        return ContainerSpec(
+            image=image,
+            labels={
+                _SERVER_LABEL: self._server_id,
+                _RUN_LABEL: job.run,
+                _LABEL + "hook": job.hook.name,
+                _LABEL + "attempt": str(job.attempt),
+            },
+            user=container_user(),
+            environment={**caches, **staged.environment},
+            mounts=staged.mounts,
+            memory_bytes=limits.memory_bytes,
+            nano_cpus=int(limits.cpu_cores * 10**9),
+            log_bytes=self._rules.log_cap_bytes,
+        )
+
+
+class _Attempt:
+    """One container's life, and what is known of it so far."""
+
+    def __init__(
+        self, *, job: HookJob, observer: HookObserver, rules: OciRules, provenance: Provenance
+    ) -> None:
+        self._job = job
+        self._observer = observer
+        self._rules = rules
+        self.provenance = provenance
+        self._started_at: datetime | None = None
+        self._exit: ContainerExit | None = None
+        self._failure: Failure | None = None
+
+    def end(self, kind: FailureKind, message: str, *, retryable: bool = False) -> HookEnd:
+        """How it ended, when the engine or the image was the trouble."""
+        return HookEnd(
+            failure=Failure(kind=kind, message=message, retryable=retryable),
+            exit_code=None,
+            started_at=self._started_at,
+            ended_at=self._started_at and datetime.now(UTC),
+            provenance=self.provenance,
+            outputs=None,
+        )
+
+    def end_with_outputs(self, outputs: HookOutputs) -> HookEnd:
+        """How it ended, when the container came to an end."""
+        assert self._exit is not None
+        return HookEnd(
+            failure=self._failure,
+            exit_code=self._exit.exit_code,
+            started_at=self._started_at,
+            ended_at=self._exit.ended_at,
+            provenance=self.provenance,
+            outputs=outputs,
+        )
+
+    async def run(self, container: Container, directory: Path, limits: OciLimits) -> None:
+        """Start the container, tell the observer what happens, and see it to its end within its limits.
+
+        Raises:
+            ConfigRefusedError, EngineError: it could not be started or lost.
+            Exception: whatever the observer raised.
+        """
+        self._started_at = await container.start()
+        deadline = asyncio.get_running_loop().time() + limits.timeout_seconds
+        await self._observer.started(
+            image_id=self.provenance.image_id, limits=limits, engine=self.provenance.engine
+        )
+        quota = OutputQuota(
+            directory=directory,
+            max_bytes=self._rules.output_quota_bytes,
+            max_files=self._rules.output_quota_files,
+        )
+        logs = LogPump(read=container.read, keep=self._observer.wrote_log)
+        tail = ProgressTail(directory=directory)
+        ended = asyncio.Event()
+        exited = asyncio.create_task(container.wait(), name="wait for container")
+        filling = asyncio.create_task(logs.fill(), name="read log")
+        draining = asyncio.create_task(logs.drain(), name="keep log")
+        tailing = asyncio.create_task(
+            tail.follow(self._observer.progressed, ended=ended), name="follow progress"
+        )
+        watching = asyncio.create_task(quota.exceeded(), name="watch output quota")
+        tasks = (exited, filling, draining, tailing, watching)
+        try:
+            stopped = await self._until_over(exited, (filling, draining, tailing), watching, deadline, limits)
+            if stopped is not None:
+                await container.stop(grace=self._rules.stop_grace)
+            self._exit = await exited
+            ended.set()
+            await self._last_bytes(logs, filling, draining)
+            await tailing
+            self._failure = _what_a_limit_did(self._exit, limits) or stopped
+            if self._failure is None and (excess := await quota.check()) is not None:
+                self._failure = Failure(kind=FailureKind.BAD_OUTPUT, message=excess)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _until_over(
+        self,
+        exited: asyncio.Task[ContainerExit],
+        pumps: tuple[asyncio.Task[None], ...],
+        watching: asyncio.Task[str],
+        deadline: float,
+        limits: OciLimits,
+    ) -> Failure | None:
+        """Wait for its end, or for the reason to end it. What a pump raises is raised."""
+        waiting: set[asyncio.Task[ContainerExit] | asyncio.Task[None] | asyncio.Task[str]]
+        waiting = {exited, watching, *pumps}
+        while True:
+            remaining = max(0.0, deadline - asyncio.get_running_loop().time())
+            done, waiting = await asyncio.wait(
+                waiting, timeout=remaining, return_when=asyncio.FIRST_COMPLETED
+            )
+            for pump in pumps:
+                if pump in done:
+                    pump.result()
+            if exited in done:
+                return None
+            if watching in done:
+                return Failure(kind=FailureKind.BAD_OUTPUT, message=watching.result())
+            if not done:
+                return Failure(
+                    kind=FailureKind.TIMEOUT,
+                    message=f"the hook ran longer than the {limits.timeout_seconds} s it may run",
+                )
+
+    async def _last_bytes(
+        self, logs: LogPump, filling: asyncio.Task[None], draining: asyncio.Task[None]
+    ) -> None:
+        """See the log to its end, unless the engine does not close it; a keeper may take the time it needs."""
+        while not (filling.done() and draining.done()):
+            moved_bytes = logs.moved_bytes
+            await asyncio.wait(
+                {filling, draining}, timeout=_LAST_BYTES_SECONDS, return_when=asyncio.FIRST_EXCEPTION
+            )
+            if draining.done():
+                draining.result()
+            if filling.done():
+                filling.result()
+            elif moved_bytes == logs.moved_bytes and not logs.is_keeping:
+                _log.warning("the engine does not close the log of a container that ended", run=self._job.run)
+                filling.cancel()
+                await asyncio.wait({filling})
+                await draining
+                return
+
+
+def _limits_in_force(limits: OciLimits, engine: EngineDescription) -> OciLimits:
+    """The limits with no more cores than the engine has; it refuses to promise more."""
+    cores = Decimal(str(engine.cpus))
+    return limits if limits.cpu_cores <= cores else limits.model_copy(update={"cpu": f"{cores:.3f}"})
+
+
+def _what_a_limit_did(end: ContainerExit, limits: OciLimits) -> Failure | None:
+    """A hook that survives the loss of one of its processes has coped; one that fails after it has failed for it."""
+    if not end.out_of_memory or end.exit_code == 0:
+        return None
+    return Failure(
+        kind=FailureKind.OOM, message=f"the hook needed more than the {limits.memory} of memory it may use"
+    )
