@@ -25,7 +25,6 @@ from urllib.request import url2pathname
 from uuid import uuid4
 
 import obstore
-import structlog
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
@@ -41,8 +40,6 @@ from osa_grpc.domain.errors import (
 if TYPE_CHECKING:
     from obstore import AsyncWritableFile
     from obstore.store import ObjectStore
-
-_log = structlog.get_logger(__name__)
 
 _KEY = re.compile(r"[0-9a-f]{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LEFTOVER = re.compile(r"[0-9a-f-]{36}#\d+")
@@ -189,8 +186,6 @@ class ObstoreFileStore:
                         count += 1
             if self._directory is not None:  # which listing hides
                 count += await asyncio.to_thread(_sweep_leftovers, self._directory, before)
-        if count:
-            _log.info("swept files that no row knows", count=count)
         return count
 
 
