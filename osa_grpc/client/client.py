@@ -1,0 +1,372 @@
+"""The async client."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+
+from osa_grpc.client import calls
+from osa_grpc.client.async_sender import AsyncSender
+from osa_grpc.client.backoff import Backoff
+from osa_grpc.client.channel import DEFAULT_TARGET, open_channel
+from osa_grpc.client.convention_watch import ConventionWatch
+from osa_grpc.client.file_download import FileDownload
+from osa_grpc.client.log_reading import LogPiece, LogReading, latest_attempt, run_of
+from osa_grpc.client.part_file import PartFile
+from osa_grpc.client.resumption import Interruption, ignore
+from osa_grpc.client.rows import QueryPage, RowValue
+from osa_grpc.client.run_watch import RunWatch
+from osa_grpc.client.uploading import Progress, UploadSource, plan_upload
+from osa_grpc.wire import pb
+
+
+class Client:
+    """A client for asyncio; make it inside the event loop and use it as an async context manager.
+
+    Methods give back the contract's messages (`pb.Run`, ...), lists go through all pages. Every error of the server is
+    an `OsaRpcError`. Reads are retried by the channel when the server cannot be reached for a moment. What changes
+    something is sent with a `request_id`, a fresh one unless you give yours, and is sent again with the same id when
+    the server was not there to answer; give your own to be able to repeat a call yourself, also from another process.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout_seconds: float | None = 30.0,
+        channel: grpc.aio.Channel | None = None,
+        backoff: Backoff | None = None,
+        patience_seconds: float = 300.0,
+    ) -> None:
+        """Set up a client; nothing is sent yet.
+
+        Args:
+            target: the server, `host:port`.
+            timeout_seconds: the deadline of a call that is neither a stream nor an upload; None: none.
+            channel: a channel to use instead of a new one; it is yours to close.
+            backoff: how long to wait between attempts.
+            patience_seconds: how long a stream that was cut tries to go on before its error is raised.
+        """
+        self._owns_channel = channel is None
+        self._channel = open_channel(target) if channel is None else channel
+        self._backoff = backoff or Backoff()
+        self._patience_seconds = patience_seconds
+        self._sender = AsyncSender(
+            channel=self._channel,
+            timeout_seconds=timeout_seconds,
+            backoff=self._backoff,
+            patience_seconds=patience_seconds,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel; what is under way is cancelled."""
+        if self._owns_channel:
+            await self._channel.close()
+
+    def with_timeout(self, seconds: float | None) -> Self:
+        """Return a client over the same channel with another deadline for its calls."""
+        return type(self)(
+            timeout_seconds=seconds,
+            channel=self._channel,
+            backoff=self._backoff,
+            patience_seconds=self._patience_seconds,
+        )
+
+    async def server_info(self) -> pb.ServerInfo:
+        """Return what the server is and can do."""
+        return await self._sender.send(calls.get_server_info())
+
+    async def register_convention(
+        self,
+        convention_id: str,
+        convention: pb.Convention,
+        *,
+        validate_only: bool = False,
+        request_id: str | None = None,
+    ) -> pb.Convention:
+        """Register a convention; it is PENDING at first, see `watch_convention` and `wait_until_ready`."""
+        return await self._sender.send(
+            calls.register_convention(
+                convention_id, convention, validate_only=validate_only, request_id=request_id
+            )
+        )
+
+    async def get_convention(self, name: str) -> pb.Convention:
+        """Return a convention."""
+        return await self._sender.send(calls.get_convention(name))
+
+    def list_conventions(self, *, page_size: int = 0) -> AsyncIterator[pb.Convention]:
+        """Yield all conventions, the newest first."""
+        return self._sender.list(calls.list_conventions(page_size=page_size))
+
+    def watch_convention(
+        self, name: str, *, on_interruption: Callable[[Interruption], None] = ignore
+    ) -> AsyncIterator[pb.Convention]:
+        """Yield the convention as it is, and again after each change, until it is READY or FAILED."""
+        watch = ConventionWatch(name=name, resumption=self._sender.resumption(on_interruption))
+        return self._sender.resume(watch, self._sender.stubs.conventions.WatchConvention)
+
+    async def wait_until_ready(self, name: str) -> pb.Convention:
+        """Return the convention once it is READY or FAILED; look at its `state`."""
+        states = [convention async for convention in self.watch_convention(name)]
+        return states[-1]
+
+    async def create_deposition(
+        self, convention: str, *, metadata: Mapping[str, Any] | None = None, request_id: str | None = None
+    ) -> pb.Deposition:
+        """Make a draft."""
+        return await self._sender.send(
+            calls.create_deposition(convention, metadata=metadata or {}, request_id=request_id)
+        )
+
+    async def update_deposition(
+        self,
+        name: str,
+        *,
+        metadata: Mapping[str, Any],
+        fields: Sequence[str] | None = None,
+        etag: str = "",
+        request_id: str | None = None,
+    ) -> pb.Deposition:
+        """Replace a draft's metadata, or the named fields only; a named field that is not in `metadata` is removed."""
+        return await self._sender.send(
+            calls.update_deposition(name, metadata=metadata, fields=fields, etag=etag, request_id=request_id)
+        )
+
+    async def get_deposition(self, name: str) -> pb.Deposition:
+        """Return a deposition."""
+        return await self._sender.send(calls.get_deposition(name))
+
+    def list_depositions(self, *, page_size: int = 0) -> AsyncIterator[pb.Deposition]:
+        """Yield all depositions, the newest first."""
+        return self._sender.list(calls.list_depositions(page_size=page_size))
+
+    async def delete_deposition(self, name: str, *, etag: str = "", request_id: str | None = None) -> None:
+        """Delete a draft and its files."""
+        await self._sender.send(calls.delete_deposition(name, etag=etag, request_id=request_id))
+
+    async def upload_file(
+        self,
+        deposition: str,
+        source: UploadSource,
+        *,
+        file_name: str | None = None,
+        media_type: str = "",
+        progress: Progress | None = None,
+        request_id: str | None = None,
+    ) -> pb.DepositionFile:
+        """Upload a file, with its SHA-256, in pieces. A source that can be read twice is sent again if need be.
+
+        Args:
+            deposition: the draft, `depositions/{id}`.
+            source: a path, bytes, or a file opened for reading in binary.
+            file_name: its name there; by default the source's own.
+            media_type: its media type.
+            progress: called after each piece with the bytes sent so far and the size, if it is known.
+            request_id: a name for this request.
+
+        Raises:
+            OsaRpcError: the server refuses it.
+            UploadError: the server stored something else.
+        """
+        return await self._sender.upload(
+            lambda: plan_upload(
+                deposition=deposition,
+                source=source,
+                file_name=file_name,
+                media_type=media_type,
+                request_id=request_id or calls.new_request_id(),
+            ),
+            progress=progress,
+        )
+
+    async def download_file(
+        self, name: str, path: Path | str, *, progress: Progress | None = None
+    ) -> pb.DepositionFile:
+        """Download a file to a path, which exists once all of it was received and its SHA-256 was checked.
+
+        Raises:
+            OsaRpcError: the server refuses it, or stays away.
+            DownloadError: what was received is not the file.
+        """
+        download = FileDownload(name=name, resumption=self._sender.resumption(ignore))
+        with PartFile(Path(path), progress=progress) as part:
+            async with contextlib.aclosing(
+                self._sender.resume(download, self._sender.stubs.depositions.DownloadFile)
+            ) as pieces:
+                async for piece in pieces:
+                    await asyncio.to_thread(part.write, piece, download.file)
+            part.keep()
+        assert download.file is not None
+        return download.file
+
+    def list_files(self, deposition: str, *, page_size: int = 0) -> AsyncIterator[pb.DepositionFile]:
+        """Yield a deposition's files by name."""
+        return self._sender.list(calls.list_files(deposition, page_size=page_size))
+
+    async def delete_file(self, name: str, *, request_id: str | None = None) -> None:
+        """Delete a file of a draft."""
+        await self._sender.send(calls.delete_file(name, request_id=request_id))
+
+    async def submit_deposition(self, name: str, *, etag: str = "", request_id: str | None = None) -> pb.Run:
+        """Submit a draft; return the run that judges it, PENDING."""
+        return await self._sender.send(calls.submit_deposition(name, etag=etag, request_id=request_id))
+
+    async def get_run(self, name: str) -> pb.Run:
+        """Return a run."""
+        return (await self._sender.send(calls.get_run(name))).run
+
+    async def get_run_and_token(self, name: str) -> tuple[pb.Run, str]:
+        """Return a run, and the resume token from which a watch tells everything after that state."""
+        answer = await self._sender.send(calls.get_run(name))
+        return answer.run, answer.resume_token
+
+    def list_runs(self, *, page_size: int = 0) -> AsyncIterator[pb.Run]:
+        """Yield all runs, the newest first."""
+        return self._sender.list(calls.list_runs(page_size=page_size))
+
+    async def cancel_run(self, name: str, *, request_id: str | None = None) -> pb.Run:
+        """Ask a run to stop; return it as it is now."""
+        return await self._sender.send(calls.cancel_run(name, request_id=request_id))
+
+    async def watch_run(
+        self,
+        name: str,
+        *,
+        resume_token: str | None = None,
+        from_now: bool = False,
+        until_now: bool = False,
+        on_interruption: Callable[[Interruption], None] = ignore,
+    ) -> AsyncGenerator[pb.RunEvent, None]:
+        """Yield a run's events, each once, in order and without a gap, until `run_finished`.
+
+        The watch goes on by itself after a loss of connection and when the server closes the stream; it starts with
+        the first event, after a resume token, or from now. Close the generator (`contextlib.aclosing`) if you leave it early.
+
+        Raises:
+            OsaRpcError: the server refuses, or stays away for longer than the client's patience.
+            WatchGapError: an event is missing.
+        """
+        watch = self.watch_run_batches(
+            name,
+            resume_token=resume_token,
+            from_now=from_now,
+            until_now=until_now,
+            on_interruption=on_interruption,
+        )
+        async with contextlib.aclosing(watch):
+            async for response in watch:
+                for event in response.events:
+                    yield event
+
+    def watch_run_batches(
+        self,
+        name: str,
+        *,
+        resume_token: str | None = None,
+        from_now: bool = False,
+        until_now: bool = False,
+        bookmark_interval: timedelta | None = None,
+        on_interruption: Callable[[Interruption], None] = ignore,
+    ) -> AsyncGenerator[pb.WatchRunResponse, None]:
+        """The same in the server's batches, each with a resume token to keep, with `caught_up` marks and bookmarks."""
+        watch = RunWatch(
+            name=name,
+            resume_token=resume_token,
+            from_now=from_now,
+            until_now=until_now,
+            bookmark_interval=bookmark_interval,
+            resumption=self._sender.resumption(on_interruption),
+        )
+        return self._sender.resume(watch, self._sender.stubs.runs.WatchRun)
+
+    async def read_run_log(
+        self,
+        execution: str,
+        *,
+        attempt: int = 0,
+        offset: int = 0,
+        follow: bool = False,
+        on_interruption: Callable[[Interruption], None] = ignore,
+    ) -> AsyncGenerator[LogPiece, None]:
+        """Yield what a hook wrote to stdout and stderr, every byte once and in order.
+
+        Args:
+            execution: `runs/{run}/executions/{hook}`.
+            attempt: which one, from 1; 0: the latest.
+            offset: from which byte on.
+            follow: wait for more until the attempt has ended.
+            on_interruption: called when the connection was lost, before the reading goes on.
+        """
+        if attempt == 0:
+            attempt = latest_attempt(await self.get_run(run_of(execution)), execution)
+        reading = LogReading(
+            name=execution,
+            attempt=attempt,
+            offset=offset,
+            follow=follow,
+            resumption=self._sender.resumption(on_interruption),
+        )
+        async with contextlib.aclosing(
+            self._sender.resume(reading, self._sender.stubs.runs.ReadRunLog)
+        ) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def get_record(self, name: str) -> pb.Record:
+        """Return a record."""
+        return await self._sender.send(calls.get_record(name))
+
+    def list_records(self, *, page_size: int = 0) -> AsyncIterator[pb.Record]:
+        """Yield all records, the newest first."""
+        return self._sender.list(calls.list_records(page_size=page_size))
+
+    async def get_feature_table(self, name: str) -> pb.FeatureTable:
+        """Return a feature table."""
+        return await self._sender.send(calls.get_feature_table(name))
+
+    def list_feature_tables(self, *, page_size: int = 0) -> AsyncIterator[pb.FeatureTable]:
+        """Yield all feature tables by name."""
+        return self._sender.list(calls.list_feature_tables(page_size=page_size))
+
+    async def query(
+        self,
+        feature_table: str,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        columns: Sequence[str] = (),
+        page_size: int = 0,
+    ) -> AsyncIterator[dict[str, RowValue]]:
+        """Yield the rows of a feature table that fit the filter, through all pages, as dicts."""
+        async for page in self.query_pages(
+            feature_table, filter=filter, order_by=order_by, columns=columns, page_size=page_size
+        ):
+            for row in page.as_dicts():
+                yield row
+
+    def query_pages(
+        self,
+        feature_table: str,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        columns: Sequence[str] = (),
+        page_size: int = 0,
+    ) -> AsyncIterator[QueryPage]:
+        """Yield the pages of a query: the columns, and the rows as tuples. There is at least one page."""
+        return self._sender.list(
+            calls.query_features(
+                feature_table, filter=filter, order_by=order_by, columns=columns, page_size=page_size
+            )
+        )

@@ -1,0 +1,38 @@
+"""A file that exists under its name only once it is whole."""
+
+import uuid
+from pathlib import Path
+from typing import Self
+
+from osa_grpc.client.uploading import Progress
+from osa_grpc.wire import pb
+
+
+class PartFile:
+    """A file beside its target while it is written; a context manager, after which it is the target or is gone."""
+
+    def __init__(self, target: Path, *, progress: Progress | None) -> None:
+        self._target = target
+        self._progress = progress
+        self._written = 0
+        self._part = target.with_name(f".{uuid.uuid4()}.part")
+        self._file = self._part.open("xb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def write(self, piece: bytes, file: pb.DepositionFile | None) -> None:
+        """Append a piece of `file`."""
+        self._file.write(piece)
+        self._written += len(piece)
+        if self._progress is not None:
+            self._progress(self._written, file.size_bytes if file is not None else None)
+
+    def keep(self) -> None:
+        """Let it be the target, replacing what was there."""
+        self._file.close()
+        self._part.replace(self._target)
