@@ -10,10 +10,18 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
 from osa_grpc.wire import pb
-from osa_grpc.wire.status import INCIDENT_KEY, OMITTED_KEY
 from osa_grpc.wire.transport import STATUS_DETAILS_KEY
 
 M = TypeVar("M", bound=Message)
+
+ERROR_DOMAIN: Final = "osa-grpc"
+"""Whose reasons they are, in `ErrorInfo`."""
+
+OMITTED_KEY: Final = "omitted"
+"""In `ErrorInfo.metadata`: how many entries of a list did not fit."""
+
+INCIDENT_KEY: Final = "incident"
+"""In `ErrorInfo.metadata`: under which id the server's log has an unexpected error."""
 
 _DETAIL_TYPES: Final[tuple[type[Message], ...]] = (
     error_details_pb2.ErrorInfo,

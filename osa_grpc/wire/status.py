@@ -1,7 +1,8 @@
-"""One table: a domain error ↔ a gRPC status with `google.rpc` details.
+"""One table: a domain error → a gRPC status with `google.rpc` details.
 
 Every error of ours carries `ErrorInfo` (reason, the domain `osa-grpc`, metadata). All of it stays under 4 KiB, because trailers are
-limited on the way: as many violations as fit, and `omitted` in `ErrorInfo.metadata` says how many did not.
+limited on the way: as many violations as fit, and `omitted` in `ErrorInfo.metadata` says how many did not. The way back, for clients,
+is `error_from_rpc`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,11 +31,20 @@ from osa_grpc.domain.errors import (
 )
 from osa_grpc.domain.names import feature_table_name
 from osa_grpc.wire import pb
+from osa_grpc.wire.rpc_error import ERROR_DOMAIN, INCIDENT_KEY, OMITTED_KEY, OsaRpcError, error_from_rpc
 
-ERROR_DOMAIN: Final = "osa-grpc"
+__all__ = [
+    "MAX_STATUS_BYTES",
+    "STATUS_CODES",
+    "OsaRpcError",
+    "RpcStatus",
+    "error_from_rpc",
+    "internal_status",
+    "shortened",
+    "status_of",
+]
+
 MAX_STATUS_BYTES: Final = 4096
-OMITTED_KEY: Final = "omitted"
-INCIDENT_KEY: Final = "incident"
 
 STATUS_CODES: Final[Mapping[type[OsaError], grpc.StatusCode]] = {
     InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,

@@ -1,0 +1,62 @@
+"""Logs each call when it ends, and binds its id to whatever is logged meanwhile."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final, cast
+
+import grpc
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from osa_grpc.server.rpc_wrapping import Rpc
+
+_log: Final = structlog.get_logger(__name__)
+_QUIET_PREFIX: Final = "grpc."
+_SHOWN: Final = 128
+
+
+@asynccontextmanager
+async def access_logged(rpc: Rpc) -> AsyncIterator[None]:
+    """Log method, status, duration, peer and user agent at the end; health and reflection calls at the level debug."""
+    request_id = str(getattr(rpc.request, "request_id", ""))[:_SHOWN]
+    started = time.monotonic()
+    with bound_contextvars(
+        rpc_id=uuid.uuid4().hex, method=rpc.method, **({"request_id": request_id} if request_id else {})
+    ):
+        cancelled = False
+        try:
+            yield
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+        finally:
+            log = _log.debug if rpc.service.startswith(_QUIET_PREFIX) else _log.info
+            log(
+                "rpc",
+                code=_code(rpc, cancelled=cancelled),
+                duration_ms=round((time.monotonic() - started) * 1000, 1),
+                peer=rpc.context.peer(),
+                user_agent=_user_agent(rpc),
+            )
+
+
+def _code(rpc: Rpc, *, cancelled: bool) -> str:
+    if cancelled:
+        left = cast(
+            "float | None", rpc.context.time_remaining()
+        )  # None without a deadline, whatever the stubs say
+        return "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
+    code = rpc.context.code()
+    if isinstance(code, int):  # grpc.aio gives the number of what `abort` was given, and 0 before
+        return next(status.name for status in grpc.StatusCode if status.value[0] == code)
+    return code.name
+
+
+def _user_agent(rpc: Rpc) -> str:
+    for key, value in rpc.context.invocation_metadata() or ():
+        if key == "user-agent":
+            return str(value)[:_SHOWN]
+    return ""

@@ -1,0 +1,39 @@
+"""Health, per service and (`""`) overall, as `grpc.health.v1` has it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+SERVICE: Final = "grpc.health.v1.Health"
+_OVERALL: Final = ""
+
+
+class Health:
+    """What the server says of itself. Everything is NOT_SERVING until it is said to serve; after `drain` it stays so."""
+
+    def __init__(self, services: Sequence[str]) -> None:
+        self._services: Final = tuple(services)
+        self._servicer: Final = health.aio.HealthServicer()
+
+    async def mount(self, server: grpc.aio.Server) -> None:
+        """Add the service to a server."""
+        await self.not_serving()
+        health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
+
+    async def serving(self, *services: str) -> None:
+        """Say that services can be used; without any: all of them, and the server overall."""
+        await self._set(services, health_pb2.HealthCheckResponse.SERVING)
+
+    async def not_serving(self, *services: str) -> None:
+        """Say that services cannot be used; without any: all of them, and the server overall."""
+        await self._set(services, health_pb2.HealthCheckResponse.NOT_SERVING)
+
+    async def drain(self) -> None:
+        """Say that the server is going away; nothing is SERVING any more."""
+        await self._servicer.enter_graceful_shutdown()
+
+    async def _set(self, services: Sequence[str], status: int) -> None:
+        for service in services or (_OVERALL, *self._services):
+            await self._servicer.set(service, status)
