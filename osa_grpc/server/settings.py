@@ -76,9 +76,6 @@ class Settings(BaseSettings):
         description="How long a run is held without a sign of life before another worker takes it.",
     )
 
-    max_message_bytes: Annotated[int, Field(ge=64 * 1024, le=64 * _MIB)] = Field(
-        default=4 * _MIB, description="The largest message taken or sent."
-    )
     max_concurrent_calls: Annotated[int, Field(ge=1)] = Field(
         default=200, description="Calls at once that are not watches."
     )

@@ -1,18 +1,18 @@
 """What servicers have in common: answering request ids, and pages."""
 
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from osa_grpc.application.requests import answer_once
-from osa_grpc.application.storage_ports import Page, PageRequest, Storage, Transaction
+from osa_grpc.application.storage_ports import PageRequest, Storage, Transaction
 from osa_grpc.wire import tokens
 from osa_grpc.wire.resource_names import page_size
+from osa_grpc.wire.tokens import PageBinding
 
 M = TypeVar("M", bound=Message)
-T = TypeVar("T")
 
 
 class PagedRequest(Protocol):
@@ -28,11 +28,12 @@ async def answer_mutation(
     """Answer a mutation once for its `request_id`: what is compared is the request without it."""
     content = type(request)()
     content.CopyFrom(request)
+    request_id: str = getattr(request, "request_id")  # noqa: B009 - every mutation has one; a test sees to it
     content.ClearField("request_id")
     return await answer_content(
         storage,
         method=request.DESCRIPTOR.name,
-        request_id=request.request_id,  # type: ignore[attr-defined] - every mutation has one; a test sees to it
+        request_id=request_id,
         content=content.SerializeToString(deterministic=True),
         answer=answer,
         act=act,
@@ -63,16 +64,7 @@ async def answer_content(
     return answer.FromString(stored)
 
 
-def page_request(request: PagedRequest, *, of: str) -> PageRequest:
-    """Read size and token; `of` names the listing, to which tokens are bound."""
-    after = tokens.read_page_token(request.page_token, of) if request.page_token else None
+def page_request(request: PagedRequest, binding: PageBinding) -> PageRequest:
+    """Read size and token of a request for a page."""
+    after = tokens.read_page_token(request.page_token, binding)
     return PageRequest(size=page_size(request.page_size), after=after)
-
-
-def next_page_token(page: Page[T], *, of: str) -> str:
-    """Return the token that continues a listing; empty on its last page."""
-    return _token(page.after, of)
-
-
-def _token(after: Sequence[str] | None, of: str) -> str:
-    return "" if after is None else tokens.page_token(of, after)

@@ -1,5 +1,5 @@
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Final
 
 import grpc.aio
@@ -10,12 +10,12 @@ from osa_grpc.application.registration import register_convention
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import Convention
 from osa_grpc.domain.srn import SrnAuthority
-from osa_grpc.server.servicers.answering import answer_mutation, next_page_token, page_request
-from osa_grpc.wire import pb
+from osa_grpc.server.servicers.answering import answer_mutation, page_request
+from osa_grpc.wire import pb, tokens
 from osa_grpc.wire.convention_codec import convention_to_proto, definition_from_proto
 from osa_grpc.wire.resource_names import convention_ref
 
-_LISTING: Final = "conventions"
+_LISTING: Final = tokens.page_binding("ListConventions")
 
 
 class _OnlyValidatedError(Exception):
@@ -41,12 +41,12 @@ class ConventionServicer(pb.ConventionServiceServicer):
 
         if not request.validate_only:
             return await answer_mutation(self._storage, request, pb.RegisterConventionResponse, act)
-        try:
+        answer = pb.RegisterConventionResponse()
+        with suppress(_OnlyValidatedError):
             async with self._storage.transaction() as tx:
-                validated = await act(tx)
-                raise _OnlyValidatedError  # noqa: TRY301 - undoes the transaction
-        except _OnlyValidatedError:
-            return validated
+                answer = await act(tx)
+                raise _OnlyValidatedError
+        return answer
 
     async def GetConvention(
         self, request: pb.GetConventionRequest, context: "grpc.aio.ServicerContext[object, object]"
@@ -60,12 +60,12 @@ class ConventionServicer(pb.ConventionServiceServicer):
         self, request: pb.ListConventionsRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListConventionsResponse:
         """Return a page."""
-        asked = page_request(request, of=_LISTING)
+        asked = page_request(request, _LISTING)
         async with self._storage.reading() as tx:
             page = await tx.conventions.list(asked)
         return pb.ListConventionsResponse(
             conventions=[convention_to_proto(found, self._authority) for found in page.items],
-            next_page_token=next_page_token(page, of=_LISTING),
+            next_page_token=tokens.page_token(_LISTING, page.after),
         )
 
     async def WatchConvention(

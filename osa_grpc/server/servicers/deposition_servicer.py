@@ -16,7 +16,6 @@ from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.server.servicers.answering import (
     answer_content,
     answer_mutation,
-    next_page_token,
     page_request,
 )
 from osa_grpc.wire import pb, resource_names, tokens
@@ -29,7 +28,7 @@ from osa_grpc.wire.deposition_codec import (
 )
 from osa_grpc.wire.run_codec import run_to_proto
 
-_LISTING: Final = "depositions"
+_LISTING: Final = tokens.page_binding("ListDepositions")
 _UPLOAD: Final = "UploadFile"
 
 
@@ -80,12 +79,12 @@ class DepositionServicer(pb.DepositionServiceServicer):
         self, request: pb.ListDepositionsRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListDepositionsResponse:
         """Return a page."""
-        asked = page_request(request, of=_LISTING)
+        asked = page_request(request, _LISTING)
         async with self._storage.reading() as tx:
             page = await tx.depositions.list(asked)
         return pb.ListDepositionsResponse(
             depositions=[deposition_to_proto(found, self._authority) for found in page.items],
-            next_page_token=next_page_token(page, of=_LISTING),
+            next_page_token=tokens.page_token(_LISTING, page.after),
         )
 
     async def DeleteDeposition(
@@ -164,14 +163,14 @@ class DepositionServicer(pb.DepositionServiceServicer):
     ) -> pb.ListFilesResponse:
         """Return a page."""
         deposition = resource_names.deposition_id(request.parent, at=resource_names.PARENT)
-        listing = f"files of {deposition}"
-        asked = page_request(request, of=listing)
+        listing = tokens.page_binding("ListFiles", deposition)
+        asked = page_request(request, listing)
         async with self._storage.reading() as tx:
             await deposition_of(tx, deposition)
             page = await tx.depositions.list_files(deposition, asked)
         return pb.ListFilesResponse(
             files=[file_to_proto(file) for file in page.items],
-            next_page_token=next_page_token(page, of=listing),
+            next_page_token=tokens.page_token(listing, page.after),
         )
 
     async def DeleteFile(

@@ -1,16 +1,15 @@
-import hashlib
 from typing import Final
 
 import grpc.aio
 
 from osa_grpc.application.querying import FeatureQuerying
-from osa_grpc.server.servicers.answering import next_page_token, page_request
+from osa_grpc.server.servicers.answering import page_request
 from osa_grpc.wire import pb, tokens
 from osa_grpc.wire.column_codec import query_column_to_proto
 from osa_grpc.wire.feature_codec import feature_table_to_proto, row_to_proto
 from osa_grpc.wire.resource_names import feature_table
 
-_LISTING: Final = "featureTables"
+_LISTING: Final = tokens.page_binding("ListFeatureTables")
 
 
 class FeatureServicer(pb.FeatureServiceServicer):
@@ -30,10 +29,10 @@ class FeatureServicer(pb.FeatureServiceServicer):
         self, request: pb.ListFeatureTablesRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListFeatureTablesResponse:
         """Return a page."""
-        page = await self._querying.list(page_request(request, of=_LISTING))
+        page = await self._querying.list(page_request(request, _LISTING))
         return pb.ListFeatureTablesResponse(
             feature_tables=[feature_table_to_proto(table) for table in page.items],
-            next_page_token=next_page_token(page, of=_LISTING),
+            next_page_token=tokens.page_token(_LISTING, page.after),
         )
 
     async def QueryFeatures(
@@ -42,26 +41,23 @@ class FeatureServicer(pb.FeatureServiceServicer):
         """Return a page of rows."""
         hook = feature_table(request.feature_table)
         binding = _binding(request)
-        after = tokens.read_page_token(request.page_token, binding) if request.page_token else None
         columns, page = await self._querying.query(
             hook,
             filter=request.filter,
             order_by=request.order_by,
             columns=list(request.columns),
             page_size=request.page_size,
-            after=after,
+            after=tokens.read_page_token(request.page_token, binding),
         )
         return pb.QueryFeaturesResponse(
             columns=[query_column_to_proto(column) for column in columns],
             rows=[row_to_proto(row, columns) for row in page.items],
-            next_page_token=next_page_token(page, of=binding),
+            next_page_token=tokens.page_token(binding, page.after),
         )
 
 
-def _binding(request: pb.QueryFeaturesRequest) -> str:
+def _binding(request: pb.QueryFeaturesRequest) -> tokens.PageBinding:
     """Return what a page token is bound to: the whole query, but for size and token."""
-    query = pb.QueryFeaturesRequest()
-    query.CopyFrom(request)
-    query.ClearField("page_size")
-    query.ClearField("page_token")
-    return hashlib.sha256(query.SerializeToString(deterministic=True)).hexdigest()
+    return tokens.page_binding(
+        "QueryFeatures", request.feature_table, request.filter, request.order_by, *request.columns
+    )

@@ -4,21 +4,19 @@ import grpc.aio
 
 from osa_grpc.application.storage_ports import Storage
 from osa_grpc.domain.errors import NotFoundError
-from osa_grpc.domain.srn import SrnAuthority
-from osa_grpc.server.servicers.answering import next_page_token, page_request
-from osa_grpc.wire import pb
+from osa_grpc.server.servicers.answering import page_request
+from osa_grpc.wire import pb, tokens
 from osa_grpc.wire.record_codec import record_to_proto
 from osa_grpc.wire.resource_names import record_ref
 
-_LISTING: Final = "records"
+_LISTING: Final = tokens.page_binding("ListRecords")
 
 
 class RecordServicer(pb.RecordServiceServicer):
     """Serves RecordService."""
 
-    def __init__(self, *, storage: Storage, authority: SrnAuthority) -> None:
+    def __init__(self, *, storage: Storage) -> None:
         self._storage = storage
-        self._authority = authority
 
     async def GetRecord(
         self, request: pb.GetRecordRequest, context: "grpc.aio.ServicerContext[object, object]"
@@ -29,16 +27,16 @@ class RecordServicer(pb.RecordServiceServicer):
             found = await tx.records.find(ref)
         if found is None:
             raise NotFoundError(resource_type="opensciencearchive.org/Record", name=ref.name)
-        return pb.GetRecordResponse(record=record_to_proto(found, self._authority))
+        return pb.GetRecordResponse(record=record_to_proto(found))
 
     async def ListRecords(
         self, request: pb.ListRecordsRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListRecordsResponse:
         """Return a page."""
-        asked = page_request(request, of=_LISTING)
+        asked = page_request(request, _LISTING)
         async with self._storage.reading() as tx:
             page = await tx.records.list(asked)
         return pb.ListRecordsResponse(
-            records=[record_to_proto(found, self._authority) for found in page.items],
-            next_page_token=next_page_token(page, of=_LISTING),
+            records=[record_to_proto(found) for found in page.items],
+            next_page_token=tokens.page_token(_LISTING, page.after),
         )

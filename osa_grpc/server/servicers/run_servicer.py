@@ -13,16 +13,20 @@ from osa_grpc.domain.errors import InvalidRequestError, ResourceExhaustedError, 
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.names import RunId
 from osa_grpc.domain.srn import SrnAuthority
-from osa_grpc.server.servicers.answering import answer_mutation, next_page_token, page_request
+from osa_grpc.server.servicers.answering import answer_mutation, page_request
 from osa_grpc.wire import pb, resource_names, tokens
 from osa_grpc.wire.run_codec import run_to_proto
 from osa_grpc.wire.times import duration_from_proto
 
-_LISTING: Final = "runs"
+_LISTING: Final = tokens.page_binding("ListRuns")
 
 
 class RunServicer(pb.RunServiceServicer):
-    """Serves RunService. Watches are sent as bytes that were encoded once for all watchers of a run."""
+    """Serves RunService.
+
+    Its streams are written, not yielded, because each write is bounded in time; and as bytes, which a watch has encoded once for
+    all watchers of a run. The generated base cannot say either.
+    """
 
     def __init__(
         self,
@@ -57,12 +61,12 @@ class RunServicer(pb.RunServiceServicer):
         self, request: pb.ListRunsRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListRunsResponse:
         """Return a page."""
-        asked = page_request(request, of=_LISTING)
+        asked = page_request(request, _LISTING)
         async with self._storage.reading() as tx:
             page = await tx.runs.list(asked)
         return pb.ListRunsResponse(
             runs=[run_to_proto(found, self._authority) for found in page.items],
-            next_page_token=next_page_token(page, of=_LISTING),
+            next_page_token=tokens.page_token(_LISTING, page.after),
         )
 
     async def CancelRun(
@@ -76,7 +80,7 @@ class RunServicer(pb.RunServiceServicer):
 
         return await answer_mutation(self._storage, request, pb.CancelRunResponse, act)
 
-    async def WatchRun(
+    async def WatchRun(  # type: ignore[override]
         self, request: pb.WatchRunRequest, context: "grpc.aio.ServicerContext[object, bytes]"
     ) -> None:
         """Send its events. What the client does not take stays unsent; one that takes nothing for long is let go."""
@@ -94,7 +98,7 @@ class RunServicer(pb.RunServiceServicer):
             async for message in messages:
                 await self._send(context, message)
 
-    async def ReadRunLog(
+    async def ReadRunLog(  # type: ignore[override]
         self, request: pb.ReadRunLogRequest, context: "grpc.aio.ServicerContext[object, bytes]"
     ) -> None:
         """Send what a hook wrote."""

@@ -10,6 +10,7 @@ from osa_grpc.domain.deposition import MAX_METADATA_BYTES
 from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
 from osa_grpc.wire.times import duration_to_proto
+from osa_grpc.wire.transport import MAX_MESSAGE_BYTES
 
 _CONTAINER_CONTRACTS: Final = ("v1", "v2")
 
@@ -53,7 +54,7 @@ class ServerServicer(pb.ServerServiceServicer):
                 column_formats=COLUMN_FORMATS,
                 container_contracts=_CONTAINER_CONTRACTS,
                 limits=pb.ServerLimits(
-                    max_message_bytes=settings.max_message_bytes,
+                    max_message_bytes=MAX_MESSAGE_BYTES,
                     max_running_hooks=settings.max_running_hooks,
                     max_log_bytes=settings.max_log_bytes,
                     max_progress_events=settings.max_progress_events,

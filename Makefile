@@ -1,0 +1,72 @@
+# What there is to do here. `make demo` and `make test` need nothing done before them.
+
+SHELL := /bin/sh
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON := python3
+
+.PHONY: help demo serve test check proto format environment clean
+
+help:
+	@echo "make demo        see it all work on real data, then clean up"
+	@echo "make serve       the same data, served until Ctrl-C"
+	@echo "make test        run the tests, with a real Postgres and real containers (ARGS=... goes to pytest)"
+	@echo "make check       formatting, lint, types, import directions, the contract's own rules"
+	@echo "make format      format the code and the contract"
+	@echo "make proto       generate Python from the contract"
+	@echo "make bench-NAME  measure; NAME is one of: $(patsubst bench/bench_%.py,%,$(wildcard bench/bench_*.py))"
+
+environment: $(VENV)/installed
+
+# Python's venv module is a package of its own on Debian; root gets it installed, others are told.
+$(VENV)/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed as $(PYTHON): apt-get install python3, or make PYTHON=/path/to/python3"; exit 1; }
+	@echo "Making the Python environment in $(VENV) ..."
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    echo "Installing Debian's python3-venv ..." && \
+	    { apt-get -qq install -y --no-install-recommends python3-venv >/dev/null 2>&1 || \
+	      { apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv >/dev/null; }; }; } || \
+	  { echo "Python's venv module is missing: sudo apt-get install python3-venv"; exit 1; }
+	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes -r requirements.lock
+	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: environment
+	@$(BIN)/osa-grpc demo
+
+serve: environment
+	@$(BIN)/osa-grpc demo --keep
+
+# The embedded Postgres of the tests runs as a user of its own, who must be able to reach its directory: hence not in here.
+test: environment
+	@scratch=$$(mktemp -d) && chmod 711 "$$scratch" && trap 'rm -rf "$$scratch"' EXIT INT TERM HUP && \
+	  $(BIN)/python -m pytest --basetemp="$$scratch/pytest" $(ARGS)
+
+check: environment build/googleapis
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code proto
+	PATH="$(CURDIR)/$(BIN):$$PATH" proto/generate --check
+
+format: environment
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+	$(BIN)/buf format --write proto
+
+proto: environment
+	PATH="$(CURDIR)/$(BIN):$$PATH" proto/generate
+
+build/googleapis: $(VENV)/installed
+	@PATH="$(CURDIR)/$(BIN):$$PATH" proto/generate --imports
+
+bench-%: environment
+	@$(BIN)/python bench/bench_$(subst -,_,$*).py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,30 @@
+import asyncio
+import sys
+
+import click
+
+from osa_grpc.domain.errors import OsaError
+from osa_grpc.storage.migrations import runner
+
+
+@click.command()
+@click.option(
+    "--database-url",
+    envvar="OSA_DATABASE_URL",
+    required=True,
+    help="The Postgres to bring up to date, postgresql://... [environment: OSA_DATABASE_URL]",
+)
+@click.option(
+    "--check", is_flag=True, help="Change nothing; exit with 1 unless the schema is this release's."
+)
+def migrate(database_url: str, *, check: bool) -> None:
+    """Bring the schema of your own Postgres up to date. (The embedded one does that itself.)"""
+    try:
+        if check:
+            asyncio.run(runner.check_schema(database_url))
+        else:
+            asyncio.run(runner.upgrade(database_url))
+    except (runner.SchemaError, OsaError) as error:
+        click.echo(str(error), err=True)
+        sys.exit(1)
+    click.echo(f"The schema is at revision {runner.head_revision()}.")

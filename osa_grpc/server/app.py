@@ -1,0 +1,245 @@
+"""The composition root: the one place that knows every class."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from osa_grpc import __version__
+from osa_grpc.application.convention_watching import ConventionWatching
+from osa_grpc.application.delivery_worker import DeliveryWorker, Handler
+from osa_grpc.application.log_following import LogFollowing
+from osa_grpc.application.ports import HookOutputs
+from osa_grpc.application.querying import FeatureQuerying
+from osa_grpc.application.registration import (
+    MAKE_FEATURE_TABLES,
+    give_up_feature_tables,
+    make_feature_tables,
+)
+from osa_grpc.application.role import Role
+from osa_grpc.application.row_decoding import decode_rows, stream_rows
+from osa_grpc.application.run_execution import ExecutionRules, RunExecutor
+from osa_grpc.application.run_observer import ObservationLimits
+from osa_grpc.application.run_worker import RunWorker
+from osa_grpc.application.watching import RunWatching
+from osa_grpc.domain.hook import HookDefinition
+from osa_grpc.domain.srn import SrnAuthority
+from osa_grpc.runtimes.docker_engine import DockerEngine
+from osa_grpc.runtimes.engine_search import find_engine, usual_places
+from osa_grpc.runtimes.oci_runtime import OciRules, OciRuntime
+from osa_grpc.server.directory_lock import DirectoryLock
+from osa_grpc.server.embedded import EmbeddedPostgres
+from osa_grpc.server.health import Health
+from osa_grpc.server.health_watch import CONTAINER_ENGINE, HealthWatch
+from osa_grpc.server.identity import server_id, worker_id
+from osa_grpc.server.listener import Listener
+from osa_grpc.server.servicers.convention_servicer import ConventionServicer
+from osa_grpc.server.servicers.deposition_servicer import DepositionServicer
+from osa_grpc.server.servicers.feature_servicer import FeatureServicer
+from osa_grpc.server.servicers.record_servicer import RecordServicer
+from osa_grpc.server.servicers.run_servicer import RunServicer
+from osa_grpc.server.servicers.server_servicer import ServerServicer
+from osa_grpc.server.settings import Settings
+from osa_grpc.server.supervisor import Supervisor
+from osa_grpc.server.sweeping import Reaper
+from osa_grpc.server.watch_encoder import ProtoWatchEncoder
+from osa_grpc.storage.database import Database
+from osa_grpc.storage.doorbell import Doorbell
+from osa_grpc.storage.files import ObstoreFileStore
+from osa_grpc.storage.migrations import runner as migrations
+from osa_grpc.storage.transaction import PostgresStorage
+from osa_grpc.wire import pb
+from osa_grpc.wire.transport import MAX_MESSAGE_BYTES
+
+RUNTIME_TYPES: Final = (OciRuntime.runtime_type,)
+"""The arms of the runtime union that this server can run."""
+
+FEATURE_KINDS: Final = ("table",)
+"""The arms of the feature union that this server can store."""
+
+_MESSAGE_MARGIN_BYTES: Final = 64 * 1024
+_RUNS_PER_PLACE: Final = 4
+
+_LOG = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """A server that answers: where, and on which engine its hooks run."""
+
+    address: str
+    docker_host: str
+    database: str
+
+
+async def serve(settings: Settings, *, on_start: Callable[[Started], None], stop: asyncio.Event) -> None:
+    """Serve until `stop` is set or a part fails; then end orderly: watchers told, containers gone, nothing half-written.
+
+    Raises:
+        CannotStartError, UnavailableError, SchemaError: it cannot start, with the reason and the remedy.
+    """
+    async with running(settings) as (started, supervisor):
+        on_start(started)
+        waits = [
+            asyncio.create_task(event.wait(), name=name)
+            for event, name in ((stop, "stop"), (supervisor.failed, "failure"))
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        _LOG.info("stopping")
+    if supervisor.reason is not None:
+        raise supervisor.reason
+
+
+def stop_on_signals(stop: asyncio.Event) -> None:
+    """Set the event on SIGTERM and Ctrl-C; a second Ctrl-C ends the process as it would without us."""
+    loop = asyncio.get_running_loop()
+
+    def stopping() -> None:
+        stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping)
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor]]:
+    """Run a server while the block runs."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(DirectoryLock(directory=settings.data_directory))
+        roles: list[Role] = []
+        dsn = settings.database_url
+        if dsn is None:
+            embedded = EmbeddedPostgres(data_directory=settings.data_directory / "postgres")
+            await stack.enter_async_context(embedded)
+            roles.append(embedded)
+            dsn = embedded.dsn
+            await migrations.upgrade(dsn)
+        else:
+            await migrations.check_schema(dsn)
+        database = await stack.enter_async_context(Database(dsn=dsn, max_size=settings.database_pool_size))
+        files = ObstoreFileStore(url=(settings.data_directory / "files").absolute().as_uri())
+        docker_host = settings.docker_host or await asyncio.to_thread(find_engine) or usual_places()[0]
+        engine = await stack.enter_async_context(DockerEngine(docker_host=docker_host))
+        oci = OciRuntime(
+            engine=engine,
+            files=files,
+            work_directory=settings.data_directory / "work",
+            server_id=server_id(settings.data_directory),
+            rules=OciRules(
+                pull_timeout=timedelta(seconds=settings.pull_timeout_seconds),
+                stop_grace=timedelta(seconds=settings.stop_grace_seconds),
+                output_quota_bytes=settings.max_output_bytes,
+                log_cap_bytes=settings.max_log_bytes,
+            ),
+        )
+        runtimes = {oci.runtime_type: oci}
+        authority = SrnAuthority(domain=settings.srn_domain)
+        doorbell = Doorbell(dsn=dsn)
+        storage = PostgresStorage(database=database, doorbell=doorbell)
+        worker = worker_id()
+
+        executor = RunExecutor(
+            storage=storage,
+            runtimes=runtimes,
+            authority=authority,
+            count_rows=_count_rows,
+            stream_rows=_stream_rows,
+            places=asyncio.Semaphore(settings.max_running_hooks),
+            rules=ExecutionRules(
+                limits=ObservationLimits(
+                    log_bytes=settings.max_log_bytes, progress_events=settings.max_progress_events
+                )
+            ),
+        )
+        run_watching = RunWatching(
+            storage=storage,
+            doorbell=doorbell,
+            encoder=ProtoWatchEncoder(),
+            max_age=timedelta(seconds=settings.watch_max_age_seconds),
+        )
+        convention_watching = ConventionWatching(storage=storage, doorbell=doorbell)
+        logs = LogFollowing(storage=storage, doorbell=doorbell)
+        health = Health([*pb.SERVICES, CONTAINER_ENGINE])
+        health_watch = HealthWatch(health=health, database=database, engine=engine)
+        listener = Listener(
+            settings=settings,
+            servicers=[
+                ConventionServicer(storage=storage, watching=convention_watching, authority=authority),
+                DepositionServicer(storage=storage, files=files, authority=authority),
+                RunServicer(
+                    storage=storage,
+                    watching=run_watching,
+                    logs=logs,
+                    authority=authority,
+                    slow_consumer=timedelta(seconds=settings.slow_consumer_seconds),
+                ),
+                RecordServicer(storage=storage),
+                FeatureServicer(
+                    querying=FeatureQuerying(
+                        storage=storage, max_page_bytes=MAX_MESSAGE_BYTES - _MESSAGE_MARGIN_BYTES
+                    )
+                ),
+                ServerServicer(
+                    settings=settings, engine=engine, runtimes=RUNTIME_TYPES, feature_kinds=FEATURE_KINDS
+                ),
+            ],
+            health=health,
+            drains=[run_watching.drain, convention_watching.drain, logs.drain],
+        )
+        roles += [
+            doorbell,
+            Reaper(storage=storage, runtimes=runtimes, files=files),
+            DeliveryWorker(
+                storage=storage,
+                doorbell=doorbell,
+                worker=worker,
+                handlers={
+                    MAKE_FEATURE_TABLES: Handler(handle=make_feature_tables, give_up=give_up_feature_tables)
+                },
+            ),
+            RunWorker(
+                storage=storage,
+                doorbell=doorbell,
+                executor=executor,
+                worker=worker,
+                max_runs=settings.max_running_hooks * _RUNS_PER_PLACE,
+                lease=settings.lease,
+            ),
+            health_watch,
+        ]
+        supervisor = Supervisor()
+        # Ended in the reverse order: first the calls, then the work, then what both stand on.
+        await stack.enter_async_context(supervisor.running(roles))
+        port = await stack.enter_async_context(listener.listening())
+        host = settings.listen.rpartition(":")[0]
+        _LOG.info("serving", address=f"{host}:{port}", engine=docker_host, version=__version__)
+        yield (
+            Started(
+                address=f"{host}:{port}",
+                docker_host=docker_host,
+                database="embedded" if settings.database_url is None else "given",
+            ),
+            supervisor,
+        )
+
+
+def _count_rows(outputs: HookOutputs, hook: HookDefinition, subject_id: str) -> int:
+    with outputs.features() as source:
+        return sum(1 for _ in decode_rows(source, hook, subject_id=subject_id))
+
+
+def _stream_rows(
+    outputs: HookOutputs, hook: HookDefinition, subject_id: str
+) -> AsyncIterator[tuple[object, ...]]:
+    return stream_rows(outputs, hook, subject_id=subject_id)

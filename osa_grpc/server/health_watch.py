@@ -1,0 +1,63 @@
+"""Looks whether what the server stands on is there, and lets its health say so."""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import structlog
+
+from osa_grpc.application.ports import EngineProbe
+from osa_grpc.domain.errors import OsaError
+from osa_grpc.server.health import Health
+from osa_grpc.storage.database import Database
+from osa_grpc.wire import pb
+
+CONTAINER_ENGINE: Final = "container-engine"
+"""The health name of the engine: without it runs fail, and everything else is served."""
+
+_LOG = structlog.get_logger(__name__)
+
+
+class HealthWatch:
+    """A role: without the database nothing is SERVING; without the engine, `container-engine` is not."""
+
+    name = "health"
+
+    def __init__(
+        self,
+        *,
+        health: Health,
+        database: Database,
+        engine: EngineProbe,
+        every: timedelta = timedelta(seconds=3),
+    ) -> None:
+        self.ready = asyncio.Event()
+        self._health = health
+        self._database = database
+        self._engine = engine
+        self._every = every
+        self._said: dict[str, bool] = {}
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._say(await self._database_answers(), "database", "", *pb.SERVICES)
+            await self._say(await self._engine.describe() is not None, "container engine", CONTAINER_ENGINE)
+            self.ready.set()
+            await asyncio.sleep(self._every.total_seconds())
+
+    async def _database_answers(self) -> bool:
+        try:
+            async with self._database.acquire() as connection:
+                await connection.fetchval("SELECT 1")
+        except OsaError:
+            return False
+        return True
+
+    async def _say(self, is_there: bool, what: str, *services: str) -> None:  # noqa: FBT001 - one of two states
+        if self._said.get(what) == is_there:
+            return
+        if what in self._said or not is_there:
+            _LOG.warning("there again" if is_there else "not there", what=what)
+        self._said[what] = is_there
+        await (self._health.serving(*services) if is_there else self._health.not_serving(*services))

@@ -1,0 +1,77 @@
+"""The gRPC server: what it listens on, what is mounted, and how it goes away."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import grpc.aio
+
+from osa_grpc.server.call_limits import CallLimits
+from osa_grpc.server.cannot_start import CannotStartError
+from osa_grpc.server.channel_options import server_channel_options
+from osa_grpc.server.health import SERVICE as HEALTH
+from osa_grpc.server.health import Health
+from osa_grpc.server.interceptors import server_interceptors
+from osa_grpc.server.reflection import add_reflection
+from osa_grpc.server.settings import Settings
+from osa_grpc.wire import pb
+
+_MOUNT: Final[dict[type, Callable[[Any, grpc.aio.Server], None]]] = {
+    pb.ConventionServiceServicer: pb.add_ConventionServiceServicer_to_server,
+    pb.DepositionServiceServicer: pb.add_DepositionServiceServicer_to_server,
+    pb.RunServiceServicer: pb.add_RunServiceServicer_to_server,
+    pb.RecordServiceServicer: pb.add_RecordServiceServicer_to_server,
+    pb.FeatureServiceServicer: pb.add_FeatureServiceServicer_to_server,
+    pb.ServerServiceServicer: pb.add_ServerServiceServicer_to_server,
+}
+
+
+class Listener:
+    """Listens, and drains: health first, then watchers are told, then calls have their grace."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        servicers: Sequence[object],
+        health: Health,
+        drains: Sequence[Callable[[], None]],
+    ) -> None:
+        self._settings = settings
+        self._servicers = servicers
+        self._health = health
+        self._drains = drains
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[int]:
+        """Listen while the block runs; gives the port.
+
+        Raises:
+            CannotStartError: the address cannot be listened on.
+        """
+        limits = CallLimits(
+            max_unary_calls=self._settings.max_concurrent_calls,
+            max_streams=self._settings.max_concurrent_watches,
+        )
+        server = grpc.aio.server(interceptors=server_interceptors(limits), options=server_channel_options())
+        for servicer in self._servicers:
+            for base, mount in _MOUNT.items():
+                if isinstance(servicer, base):
+                    mount(servicer, server)
+        await self._health.mount(server)
+        add_reflection(server, [*pb.SERVICES, HEALTH])
+        try:
+            port = server.add_insecure_port(self._settings.listen)
+        except RuntimeError as error:
+            raise CannotStartError(
+                f"The address {self._settings.listen} cannot be listened on. "
+                "Stop what listens there, or choose another with --listen."
+            ) from error
+        await server.start()
+        try:
+            yield port
+        finally:
+            await self._health.drain()
+            for drain in self._drains:
+                drain()
+            await server.stop(self._settings.drain_seconds)
