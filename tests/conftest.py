@@ -1,1 +1,6 @@
-pytest_plugins = ["tests.fixtures.engine", "tests.fixtures.postgres"]
+pytest_plugins = [
+    "tests.fixtures.engine",
+    "tests.fixtures.hooks",
+    "tests.fixtures.postgres",
+    "tests.fixtures.storage",
+]
