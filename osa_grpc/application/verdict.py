@@ -14,6 +14,7 @@ from osa_grpc.domain.errors import BadOutputError
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.run import Verdict
 
+_SHELL_CODES: Final = {126: "a program cannot be run", 127: "a program was not found"}
 _BY_SIGNAL: Final = 128  # what shells and inits add to the number of the signal that ended a program
 
 
@@ -71,6 +72,8 @@ def _reported(outputs: HookOutputs) -> Failure | None:
 
 def _exit(exit_code: int | None, reported: Failure | None) -> Failure:
     message = f"the hook exited with code {exit_code}"
+    if exit_code in _SHELL_CODES:
+        message += f": {_SHELL_CODES[exit_code]}"
     if exit_code is not None and exit_code - _BY_SIGNAL in set(signal.Signals):
         name = signal.Signals(exit_code - _BY_SIGNAL).name
         message += f": it, or a program it ran, was ended by {name}"
