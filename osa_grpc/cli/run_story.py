@@ -1,0 +1,119 @@
+"""A run told by its events: where each hook stands, and a sentence for each event."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import assert_never
+
+from osa_grpc.cli.presentation import enum_word, failure_text, rows, seconds
+from osa_grpc.wire import pb
+
+
+@dataclass(kw_only=True)
+class HookStory:
+    """Where a hook stands."""
+
+    name: str
+    attempt: int = 0
+    started_at: datetime | None = None
+    verdict: int = pb.VERDICT_UNSPECIFIED
+    progress: str = ""
+    outcome: str = ""
+    """Rows, the reason or the failure; empty before it has a verdict."""
+    duration: str = ""
+
+
+@dataclass(kw_only=True)
+class RunStory:
+    """Where a run stands."""
+
+    label: str
+    hooks: dict[str, HookStory] = field(default_factory=dict)
+    finished: pb.RunFinished | None = None
+    cancelling: bool = False
+    begun: bool = False
+
+    @classmethod
+    def of(cls, label: str, hooks: Sequence[str]) -> "RunStory":
+        """Return the story of a run that has not begun."""
+        return cls(label=label, hooks={name: HookStory(name=name) for name in hooks})
+
+    def take(self, event: pb.RunEvent) -> str | None:
+        """Take an event; return a sentence about it, None for a kind that is not known."""
+        match event.WhichOneof("kind"):
+            case "run_started":
+                self.begun = True
+                return "started"
+            case "hook_started":
+                return self._hook_started(event)
+            case "hook_progress":
+                return self._hook_progress(event.hook_progress)
+            case "hook_retrying":
+                return self._hook_retrying(event.hook_retrying)
+            case "hook_finished":
+                return self._hook_finished(event.hook_finished)
+            case "cancel_requested":
+                self.cancelling = True
+                return "is to be cancelled"
+            case "record_published":
+                return f"{event.record_published.record} is being published"
+            case "run_finished":
+                self.finished = event.run_finished
+                return outcome_text(event.run_finished)
+            case None:
+                return None
+            case unhandled:
+                assert_never(unhandled)
+
+    def _hook(self, name: str) -> HookStory:
+        return self.hooks.setdefault(name, HookStory(name=name))
+
+    def _hook_started(self, event: pb.RunEvent) -> str:
+        hook = self._hook(event.hook_started.hook)
+        hook.attempt = event.hook_started.attempt
+        hook.started_at = event.event_time.ToDatetime(tzinfo=UTC)
+        hook.progress = ""
+        return f"{hook.name}: started" + (f", attempt {hook.attempt}" if hook.attempt > 1 else "")
+
+    def _hook_progress(self, event: pb.HookProgressed) -> str:
+        hook = self._hook(event.hook)
+        progress = event.progress
+        hook.progress = " ".join(filter(None, (progress.step, progress.status, progress.message)))
+        dropped = f" ({event.dropped_count} lines of progress were not kept)" if event.dropped_count else ""
+        return f"{hook.name}: {hook.progress}{dropped}"
+
+    def _hook_retrying(self, event: pb.HookRetrying) -> str:
+        hook = self._hook(event.hook)
+        hook.attempt, hook.started_at = event.attempt, None
+        hook.progress = f"again, after {failure_text(event.cause)}"
+        return f"{hook.name}: attempt {event.attempt} after {failure_text(event.cause)}"
+
+    def _hook_finished(self, event: pb.HookFinished) -> str:
+        hook = self._hook(event.hook)
+        hook.verdict = event.verdict
+        hook.duration = seconds(event.duration.ToTimedelta())
+        word = enum_word(pb.Verdict, event.verdict).lower()
+        match event.verdict:
+            case pb.VERDICT_PASSED:
+                hook.outcome = rows(event.row_count)
+            case pb.VERDICT_REJECTED:
+                hook.outcome = event.rejection_reason
+            case _:
+                hook.outcome = failure_text(event.failure)
+        separator = ", " if event.verdict == pb.VERDICT_PASSED else ": "
+        return f"{hook.name}: {word} after {hook.duration}{separator}{hook.outcome}"
+
+
+def outcome_text(finished: pb.RunFinished) -> str:
+    """Return how a run ended, in one line."""
+    match finished.state:
+        case pb.RUN_STATE_COMPLETED:
+            return f"published as {finished.record}"
+        case pb.RUN_STATE_REJECTED:
+            return f"rejected: {finished.rejection_reason}"
+        case pb.RUN_STATE_FAILED:
+            return f"failed: {failure_text(finished.failure)}"
+        case pb.RUN_STATE_CANCELLED:
+            return "cancelled"
+        case _:
+            return f"ended as {enum_word(pb.RunState, finished.state)}"
