@@ -49,10 +49,12 @@ def _code(rpc: Rpc, *, cancelled: bool) -> str:
             "float | None", rpc.context.time_remaining()
         )  # None without a deadline, whatever the stubs say
         return "DEADLINE_EXCEEDED" if left is not None and left <= 0 else "CANCELLED"
-    code = rpc.context.code()
-    if isinstance(code, int):  # grpc.aio gives the number of what `abort` was given, and 0 before
-        return next(status.name for status in grpc.StatusCode if status.value[0] == code)
-    return code.name
+    code: object = (
+        rpc.context.code()
+    )  # None before any was set; a number after `abort`, whatever the stubs say
+    if isinstance(code, int):
+        return next((status.name for status in grpc.StatusCode if status.value[0] == code), str(code))
+    return code.name if isinstance(code, grpc.StatusCode) else "OK"
 
 
 def _user_agent(rpc: Rpc) -> str:

@@ -1,8 +1,8 @@
 """One table: a domain error → a gRPC status with `google.rpc` details.
 
 Every error of ours carries `ErrorInfo` (reason, the domain `osa-grpc`, metadata). All of it stays under 4 KiB, because trailers are
-limited on the way: as many violations as fit, and `omitted` in `ErrorInfo.metadata` says how many did not. The way back, for clients,
-is `error_from_rpc`.
+limited on the way: as many violations as fit, and `omitted` in `ErrorInfo.metadata` says how many did not. The way back, for
+clients, is `error_from_rpc`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
