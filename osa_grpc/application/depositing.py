@@ -1,7 +1,7 @@
 """Depositing: drafts, their files, and submission."""
 
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from pydantic import JsonValue
 
@@ -191,7 +191,7 @@ async def submit(tx: Transaction, deposition: DepositionId, *, etag: str) -> Run
 
 async def stream_file(
     storage: Storage, files: FileStore, deposition: DepositionId, file_name: str, *, offset: int
-) -> tuple[DepositionFile, AsyncIterator[bytes]]:
+) -> tuple[DepositionFile, AsyncGenerator[bytes, None]]:
     """Return a file and its bytes from `offset` on. Raises NotFoundError, OutOfRangeError."""
     async with storage.reading() as tx:
         file = await tx.depositions.find_file(deposition, file_name)

@@ -140,8 +140,9 @@ class RunWatching:
             InvalidRequestError: `after` is beyond its history.
         """
         loop = asyncio.get_running_loop()
-        now_at = await self._last_sequence(request.run)
-        after = now_at if request.after is None else request.after
+        now_at, is_over = await self._look(request.run)
+        # From now, of a run that is over: its end, so that the watch ends honestly.
+        after = request.after if request.after is not None else now_at - is_over
         if after > now_at:
             raise InvalidRequestError(
                 [Violation(at=FieldPath("resume_token"), message="it is beyond the run's history")],
@@ -176,12 +177,13 @@ class RunWatching:
                 if batch.encoded is None:
                     await feed.changed(version, min(bookmark_at, ends_at) - loop.time())
 
-    async def _last_sequence(self, run: RunId) -> int:
+    async def _look(self, run: RunId) -> tuple[int, bool]:
+        """Return the run's last sequence, and whether it is over."""
         async with self._storage.reading() as tx:
             found = await tx.runs.find(run)
         if found is None:
             raise no_run(run)
-        return found.last_sequence
+        return found.last_sequence, found.state.is_terminal
 
     def _begin_read(self, run: RunId, after: int) -> "asyncio.Task[Batch]":
         return asyncio.create_task(self._read(run, after), name=f"read {run} after {after}")
