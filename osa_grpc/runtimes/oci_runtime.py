@@ -90,7 +90,7 @@ class OciRuntime:
     ) -> None:
         self._engine = engine
         self._files = files
-        self._work_directory = work_directory
+        self._work_directory = work_directory.absolute()  # the engine looks from elsewhere
         self._server_id = server_id
         self._rules = rules
 

@@ -1,0 +1,179 @@
+"""What a hook left behind is read as what anybody may have put there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from osa_grpc.domain.errors import BadOutputError
+from osa_grpc.domain.failure import FailureKind
+from osa_grpc.runtimes.output_quota import OutputQuota
+from osa_grpc.runtimes.outputs import OutputBounds, OutputDirectory
+
+SMALL = OutputBounds(features_bytes=1000, progress_bytes=4000, report_bytes=1000, line_bytes=200)
+DEEP = b"[" * 150
+
+
+def outputs(folder: Path, **files: bytes) -> OutputDirectory:
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_bytes(content)
+    return OutputDirectory(directory=folder, subject_id="d1", bounds=SMALL)
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        ({}, None),
+        ({"rejections__jsonl": b""}, None),
+        ({"rejections__jsonl": b'{"id":"d1","reason":"a"}\n{"id":"d2","reason":"b"}\n'}, "a"),
+        ({"rejections__jsonl": b'{"id":"d2","reason":"b"}\n'}, None),
+        ({"rejections__jsonl": b'{"id":"d1","reason":"a"}\n\n{"id":"d1","reason":"last"}'}, "last"),
+        ({"rejections__jsonl": b'{"id":"d1"}'}, "the hook gave no reason"),
+        ({"rejections__jsonl": b'{"id":"d1","reason":null}'}, "the hook gave no reason"),
+        ({"rejections__jsonl": b'{"id":"d1","reason":{"code":7}}'}, '{"code":7}'),
+        ({"rejections__jsonl": b'{"id":"d1","reason":"a\\u0000b"}'}, "a\N{REPLACEMENT CHARACTER}b"),
+        ({"progress__jsonl": b'{"status":"rejected","message":"m"}\n{"status":"done"}\n'}, "m"),
+        (
+            {"progress__jsonl": b'{"status":"rejected","message":"m"}\n{"status":"rejected"}'},
+            "the hook gave no reason",
+        ),
+        ({"progress__jsonl": b'{"status":"r\\u0065jected","message":"m"}'}, "m"),
+        ({"progress__jsonl": b'rejected\n["rejected"]\n' + DEEP + b'rejected\n{"status":"ok"}'}, None),
+        ({"progress__jsonl": b'{"message":"' + b"x" * 300 + b'rejected"}\n'}, None),
+        (
+            {
+                "progress__jsonl": b'{"status":"rejected","message":"m"}',
+                "rejections__jsonl": b'{"id":"d1","reason":"a"}',
+            },
+            "a",
+        ),
+    ],
+)
+def test_a_rejection_is_found_in_either_file(
+    tmp_path: Path, files: dict[str, bytes], reason: str | None
+) -> None:
+    assert outputs(tmp_path, **files).rejection() == reason
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"nonsense\n", "rejections.jsonl line 1: expected a JSON object"),
+        (b'{"id":"d1"}\n[1]\n', "rejections.jsonl line 2: expected a JSON object"),
+        (b'{"reason":"a"}\n', "rejections.jsonl line 1, field id: expected the id"),
+        (DEEP, "rejections.jsonl line 1: expected a JSON object"),
+        (b"\xff\xfe{}", "rejections.jsonl line 1: expected a JSON object"),
+        (
+            b'{"id":"' + b"x" * 300,
+            "rejections.jsonl line 1: expected a JSON object, found a line that is too long",
+        ),
+        (b" " * 1001, "rejections.jsonl: it has 1001 bytes, at most 1000 are read"),
+    ],
+)
+def test_a_report_that_cannot_be_read_is_bad_output(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(BadOutputError) as caught:
+        outputs(tmp_path, rejections__jsonl=content).rejection()
+    assert str(caught.value).startswith(message)
+
+
+def test_an_error_is_the_hooks_own_and_says_whether_another_time_may_do(tmp_path: Path) -> None:
+    failure = outputs(tmp_path, errors__jsonl=b'{"id":"d1","error":"no","retryable":true}').error()
+    assert failure is not None
+    assert (failure.kind, failure.message, failure.retryable) == (FailureKind.HOOK_EXIT, "no", True)
+    other = outputs(tmp_path, errors__jsonl=b'{"id":"d2","error":"no"}').error()
+    assert other is None
+    silent = outputs(tmp_path, errors__jsonl=b'{"id":"d1","retryable":"yes"}').error()
+    assert silent is not None
+    assert "said nothing" in silent.message
+    assert not silent.retryable
+
+
+def test_rows_as_lines_win_over_rows_as_a_document(tmp_path: Path) -> None:
+    with outputs(tmp_path).features() as source:
+        assert source is None
+    with outputs(tmp_path, features__json=b"[]").features() as source:
+        assert source is not None
+        assert (source.file_name, source.form, source.stream.read()) == ("features.json", "json", b"[]")
+    with outputs(tmp_path, features__jsonl=b"{}\n").features() as source:
+        assert source is not None
+        assert (source.file_name, source.form, source.stream.read()) == ("features.jsonl", "jsonl", b"{}\n")
+
+
+def test_rows_that_are_too_many_are_not_read(tmp_path: Path) -> None:
+    left = outputs(tmp_path, features__json=b" " * 1001)
+    with pytest.raises(BadOutputError, match="1001 bytes"), left.features():
+        pass
+
+
+@pytest.mark.parametrize(
+    "name", ["features.json", "features.jsonl", "rejections.jsonl", "errors.jsonl", "progress.jsonl"]
+)
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder", "device"])
+def test_only_regular_files_are_read(tmp_path: Path, name: str, kind: str) -> None:
+    place = tmp_path / name
+    match kind:
+        case "link":
+            place.symlink_to("/etc/passwd")
+        case "dangling link":
+            place.symlink_to("/nowhere")
+        case "pipe":
+            os.mkfifo(place)
+        case "folder":
+            place.mkdir()
+        case _:
+            if os.geteuid() != 0:
+                pytest.skip("only root makes devices")
+            os.mknod(place, 0o020666, os.makedev(1, 5))  # /dev/zero
+    left = outputs(tmp_path)
+
+    def read_everything() -> None:
+        left.rejection()
+        left.error()
+        with left.features():
+            pass
+
+    with pytest.raises(BadOutputError, match=f"^{name}: expected a regular file"):
+        read_everything()
+    assert len(left.sha256()) == 64
+
+
+def test_the_output_folder_itself_is_never_a_link(tmp_path: Path) -> None:
+    (tmp_path / "out").symlink_to("/etc")
+    left = OutputDirectory(directory=tmp_path / "out", subject_id="d1")
+    with pytest.raises(NotADirectoryError):
+        left.rejection()
+
+
+def test_json_of_any_depth_is_no_trouble(tmp_path: Path) -> None:
+    for name in ("progress.jsonl", "rejections.jsonl"):
+        (tmp_path / name).write_bytes(b'{"rejected":' * 50_000)
+    left = OutputDirectory(directory=tmp_path, subject_id="d1")
+    with pytest.raises(BadOutputError, match="rejections.jsonl line 1"):
+        left.rejection()
+    (tmp_path / "rejections.jsonl").unlink()
+    assert left.rejection() is None
+
+
+def test_the_digest_covers_what_is_read_and_nothing_else(tmp_path: Path) -> None:
+    first = outputs(tmp_path, features__json=b"[]").sha256()
+    assert outputs(tmp_path, notes__txt=b"x").sha256() == first
+    assert outputs(tmp_path, features__json=b"[1]").sha256() != first
+    (tmp_path / "features.json").rename(tmp_path / "errors.jsonl")
+    assert outputs(tmp_path, errors__jsonl=b"[]").sha256() != first
+
+
+async def test_a_folder_that_takes_too_much_is_told(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "big").write_bytes(os.urandom(100_000))
+    (tmp_path / "sparse").touch()
+    os.truncate(tmp_path / "sparse", 10**12)
+    (tmp_path / "away").symlink_to("/")
+    assert await OutputQuota(directory=tmp_path, max_bytes=200_000, max_files=10).check() is None
+    by_bytes = await OutputQuota(directory=tmp_path, max_bytes=50_000, max_files=10).check()
+    assert by_bytes is not None
+    assert "50000 bytes" in by_bytes
+    by_files = await OutputQuota(directory=tmp_path, max_bytes=200_000, max_files=3).check()
+    assert by_files is not None
+    assert "3 files" in by_files
