@@ -1,0 +1,189 @@
+"""Any sequence of what workers and users may do to a run, against the real database, beside a model of it."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+import asyncpg
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from osa_grpc.application.storage_ports import RunLease, Transaction, WorkerId
+from osa_grpc.domain.errors import LeaseLostError
+from osa_grpc.domain.run import RUN_TRANSITIONS, IllegalTransitionError, Run, RunState
+from osa_grpc.domain.run_event import RunFinished, RunStarted
+from osa_grpc.storage.database import Database
+from osa_grpc.storage.doorbell import Doorbell
+from osa_grpc.storage.transaction import PostgresStorage
+from tests.fixtures.storage import LONG, OVERDUE, a_run, stepped
+
+T = TypeVar("T")
+
+WORKERS = st.sampled_from([WorkerId("one"), WorkerId("two"), WorkerId("three")])
+DURATIONS = st.sampled_from([LONG, OVERDUE])
+
+
+class OneRun(RuleBasedStateMachine):
+    """One run, three workers who may each hold leases of any age, and a user who cancels."""
+
+    def __init__(self, loop: asyncio.Runner, storage: PostgresStorage, dsn: str) -> None:
+        super().__init__()
+        self._loop = loop
+        self._storage = storage
+        self._dsn = dsn
+        self.run = self.within(a_run)
+        self.sequence = 0
+        self.is_finished = False
+        self.leases: list[RunLease] = []
+        self.holder: RunLease | None = None
+        self.is_overdue = True
+
+    def within(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
+        async def transaction() -> T:
+            async with self._storage.transaction() as tx:
+                return await work(tx)
+
+        return self._loop.run(transaction())
+
+    @rule(worker=WORKERS, duration=DURATIONS)
+    def a_worker_claims(self, worker: WorkerId, duration: timedelta) -> None:
+        lease = self.within(lambda tx: tx.runs.claim(worker, duration))
+        assert (lease is not None) is (self.is_overdue and not self.run.state.is_terminal)
+        if lease is not None:
+            assert all(lease.epoch > before.epoch for before in self.leases)
+            self.leases.append(lease)
+            self.holder, self.is_overdue = lease, duration == OVERDUE
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), duration=DURATIONS)
+    def a_worker_renews_a_lease_of_any_age(self, data: st.DataObject, duration: timedelta) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        if self._is_refused(lease, lambda tx: tx.runs.renew(lease, duration)):
+            return
+        self.is_overdue = duration == OVERDUE
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data())
+    def a_worker_releases_a_lease_of_any_age(self, data: st.DataObject) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+        self.within(lambda tx: tx.runs.release(lease))
+        if lease == self.holder:
+            self.holder, self.is_overdue = None, True
+
+    @precondition(lambda self: self.leases)
+    @rule(data=st.data(), state=st.sampled_from(RunState))
+    def a_worker_takes_a_step_under_a_lease_of_any_age(self, data: st.DataObject, state: RunState) -> None:
+        lease = data.draw(st.sampled_from(self.leases))
+
+        async def step(tx: Transaction) -> Run:
+            run = await tx.runs.lock(lease)
+            assert run == self.run
+            run = await stepped(tx, run, state)
+            await tx.runs.save(run)
+            event = RunFinished(state=state) if state.is_terminal else RunStarted()
+            assert await tx.runs.append(run.id, [event]) == self.sequence + 1
+            return run.model_copy(update={"last_sequence": self.sequence + 1})
+
+        if lease == self.holder and state not in RUN_TRANSITIONS[self.run.state]:
+            with contextlib.suppress(IllegalTransitionError):
+                self.within(step)
+                raise AssertionError(f"{self.run.state} became {state}")
+            return
+        stepping: list[Run] = []
+
+        async def keep(tx: Transaction) -> None:
+            stepping.append(await step(tx))
+
+        if not self._is_refused(lease, keep):
+            [self.run] = stepping
+            self.sequence += 1
+
+    @rule()
+    def the_user_cancels(self) -> None:
+        async def cancel(tx: Transaction) -> Run:
+            run = await tx.runs.lock_unleased(self.run.id)
+            assert run == self.run
+            if RunState.CANCELLING in RUN_TRANSITIONS[run.state]:
+                run = run.cancelling()
+                await tx.runs.save(run)
+            return run
+
+        self.run = self.within(cancel)
+
+    @rule(state=st.sampled_from(RunState))
+    def somebody_writes_past_the_stores(self, state: RunState) -> None:
+        """The database itself holds to the end."""
+        if not self.run.state.is_terminal or state is self.run.state:
+            return
+
+        async def overwrite() -> None:
+            connection = await asyncpg.connect(self._dsn)
+            try:
+                with contextlib.suppress(asyncpg.CheckViolationError):
+                    await connection.execute(
+                        "UPDATE osa.run SET state = $2 WHERE id = $1", self.run.id, state.value
+                    )
+                    raise AssertionError(f"{self.run.state} became {state}")
+            finally:
+                await connection.close()
+
+        self._loop.run(overwrite())
+
+    @invariant()
+    def the_stored_run_is_what_happened(self) -> None:
+        assert self.within(lambda tx: tx.runs.find(self.run.id)) == self.run
+        history = self.within(lambda tx: tx.runs.events_after(self.run.id, 0, limit=1000))
+        assert history is not None
+        assert [event.sequence for event in history.events] == list(range(1, self.sequence + 1))
+        ends = [event for event in history.events if isinstance(event.body, RunFinished)]
+        assert ends == ([history.events[-1]] if self.run.state.is_terminal else [])
+        assert history.is_complete is self.run.state.is_terminal
+
+    def _is_refused(self, lease: RunLease, work: Callable[[Transaction], Awaitable[None]]) -> bool:
+        """Do it; it must be refused exactly if the lease is not the one that counts."""
+        try:
+            self.within(work)
+        except LeaseLostError:
+            assert lease != self.holder
+            return True
+        assert lease == self.holder
+        return False
+
+    def teardown(self) -> None:
+        """End the run, so that the next example's is the only one to claim."""
+
+        async def end(tx: Transaction) -> None:
+            run = await tx.runs.lock_unleased(self.run.id)
+            assert run is not None
+            while not run.state.is_terminal:
+                after = min(RUN_TRANSITIONS[run.state], key=lambda s: (not s.is_terminal, s))
+                run = await stepped(tx, run, after)
+                await tx.runs.save(run)
+
+        self.within(end)
+
+
+def test_a_run_keeps_to_its_states_leases_and_sequences_whatever_is_done(database_dsn: str) -> None:
+    with asyncio.Runner() as loop:
+        database = Database(dsn=database_dsn, max_size=2)
+        loop.run(database.connect())
+        storage = PostgresStorage(database=database, doorbell=Doorbell(dsn=None))
+        run_state_machine_as_test(
+            lambda: OneRun(loop, storage, database_dsn),
+            settings=settings(
+                max_examples=40,
+                stateful_step_count=20,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        loop.run(database.aclose())
