@@ -7,6 +7,7 @@ an unknown number of an enum is kept as it is.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from google.protobuf import struct_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -18,6 +19,7 @@ from osa_grpc.wire.enums import unsupported_value
 
 _ARM_BANDS: Final[Mapping[str, range]] = {"runtime": range(10, 50), "feature": range(50, 90)}
 _SHOWN_KEY: Final = 64
+_JSON_MESSAGES: Final = (struct_pb2.Struct, struct_pb2.Value, struct_pb2.ListValue)
 
 
 def refuse_unknown_parts(msg: pb.HookDefinition, *, at: FieldPath) -> None:
@@ -47,7 +49,9 @@ def _refuse_unknown_fields(msg: Message, *, at: FieldPath) -> None:
             at=at,
         )
     for field, value in msg.ListFields():
-        for path, item in _items(field, value, at / field.name):
+        # inside JSON a path is that of the JSON
+        inside = at if isinstance(msg, _JSON_MESSAGES) else at / field.name
+        for path, item in _items(field, value, inside):
             if isinstance(item, Message):
                 _refuse_unknown_fields(item, at=path)
             elif field.enum_type is not None and item not in field.enum_type.values_by_number:
@@ -61,7 +65,7 @@ def _unknown_numbers(msg: Message) -> list[int]:
 
 def _items(field: FieldDescriptor, value: Any, at: FieldPath) -> Iterator[tuple[FieldPath, object]]:  # noqa: ANN401 - of any field
     """Yield a field's values, each with its path; a map's by key."""
-    if isinstance(value, Mapping):
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
         for key, item in value.items():
             yield at / str(key)[:_SHOWN_KEY], item
     elif field.is_repeated:
