@@ -17,7 +17,6 @@ _SHOWN: Final = 80
 _REASONS: Final[Mapping[str, str]] = {
     "missing": "REQUIRED",
     "string_pattern_mismatch": "INVALID_FORMAT",
-    "string_too_long": "TOO_LONG",
     "string_too_short": "TOO_SHORT",
     "too_long": "TOO_MANY",
     "too_short": "TOO_FEW",
@@ -99,6 +98,9 @@ def _violation(detail: ErrorDetails, at: FieldPath, paths: Mapping[str, FieldPat
     given = detail.get("input")
     if given == "" and detail["type"] != "literal_error":
         return Violation(at=path, message="expected a value, found nothing", reason="REQUIRED")
+    if isinstance(given, str) and detail["type"] in {"too_long", "string_too_long"}:
+        message = f"expected at most {detail['ctx']['max_length']} characters, found {len(given)}"
+        return Violation(at=path, message=message, reason="TOO_LONG")
     reason = _REASONS.get(detail["type"], "INVALID_VALUE")
     message = detail["msg"].removeprefix("Value error, ")
     if isinstance(given, (str, int, float)) and detail["type"] != "missing":
