@@ -21,6 +21,8 @@ class FeatureTable(Value):
     version: int = 1
     made_version: int = 0
     """The version the table in Postgres has; 0: not made yet."""
+    made_spec: FeatureSpec | None = None
+    """The spec of `made_version`; None: not made yet. It lags behind `spec` until the table is brought to its version."""
     row_count_estimate: int = 0
     conventions: tuple[ConventionRef, ...] = ()
     created_at: datetime
@@ -28,8 +30,8 @@ class FeatureTable(Value):
 
     @property
     def columns(self) -> tuple[QueryColumn, ...]:
-        """The columns as a query sees them: system columns, then the declared ones in order."""
-        return query_columns(self.spec)
+        """The columns as a query sees them: system columns, then the declared ones in order; those the table has, once made."""
+        return query_columns(self.made_spec or self.spec)
 
 
 def query_columns(spec: TableFeatureSpec) -> tuple[QueryColumn, ...]:

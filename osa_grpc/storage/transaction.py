@@ -25,6 +25,8 @@ from osa_grpc.storage.database import Database
 from osa_grpc.storage.deposition_store import PostgresDepositionStore
 from osa_grpc.storage.doorbell import Doorbell
 from osa_grpc.storage.event_store import PostgresEventStore
+from osa_grpc.storage.feature_rows import PostgresFeatureRowStore
+from osa_grpc.storage.feature_table_store import PostgresFeatureTableStore
 from osa_grpc.storage.record_store import PostgresRecordStore
 from osa_grpc.storage.request_store import PostgresRequestStore
 from osa_grpc.storage.run_log_store import PostgresRunLogStore
@@ -40,12 +42,11 @@ _SQL = Statements("transaction.sql")
 class PostgresTransaction:
     """One transaction, and every store bound to it."""
 
-    feature_tables: FeatureTableStore
-    feature_rows: FeatureRowStore
-
     def __init__(self, connection: "Connection", rings: set[str]) -> None:
         self._connection = connection
         self.conventions: ConventionStore = PostgresConventionStore(connection, rings)
+        self.feature_tables: FeatureTableStore = PostgresFeatureTableStore(connection)
+        self.feature_rows: FeatureRowStore = PostgresFeatureRowStore(connection)
         self.depositions: DepositionStore = PostgresDepositionStore(connection)
         self.runs: RunStore = PostgresRunStore(connection, rings)
         self.run_logs: RunLogStore = PostgresRunLogStore(connection, rings)
