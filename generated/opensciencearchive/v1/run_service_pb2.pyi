@@ -394,7 +394,7 @@ Global___ReadRunLogRequest: _TypeAlias = ReadRunLogRequest  # noqa: Y015
 
 @_typing.final
 class ReadRunLogResponse(_message.Message):
-    """A piece of a hook's log, at most 64 KiB."""
+    """A piece of a hook's log, of about 64 KiB at most."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -409,7 +409,7 @@ class ReadRunLogResponse(_message.Message):
     data: _builtins.bytes
     """When it is not."""
     truncated: _builtins.bool
-    """The log was longer than the server keeps (16 MiB by default); this is the end of what was kept. Comes without content."""
+    """The log was longer than the server keeps (16 MiB by default); this is the end of what was kept."""
     def __init__(
         self,
         *,
