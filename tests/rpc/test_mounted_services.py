@@ -1,0 +1,128 @@
+"""Health and reflection, as strangers' tools ask for them."""
+
+from collections.abc import AsyncIterator
+
+import grpc.aio
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
+
+from osa_grpc.server.call_limits import CallLimits
+from osa_grpc.server.channel_options import server_channel_options
+from osa_grpc.server.health import SERVICE as HEALTH
+from osa_grpc.server.health import Health
+from osa_grpc.server.interceptors import server_interceptors
+from osa_grpc.server.reflection import V1, V1ALPHA, add_reflection
+from osa_grpc.wire import pb
+from osa_grpc.wire.transport import CLIENT_CHANNEL_OPTIONS, CLIENT_KEEPALIVE, MIN_PING_INTERVAL, reads
+
+RUNS = "opensciencearchive.v1.RunService"
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health(pb.SERVICES)
+
+
+@pytest.fixture
+async def channel(health: Health) -> AsyncIterator[grpc.aio.Channel]:
+    full = CallLimits(max_unary_calls=0, max_streams=0)
+    server = grpc.aio.server(interceptors=server_interceptors(full), options=server_channel_options())
+    await health.mount(server)
+    add_reflection(server, [*pb.SERVICES, HEALTH])
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CLIENT_CHANNEL_OPTIONS) as opened:
+            yield opened
+    finally:
+        await server.stop(0)
+
+
+async def ask(
+    channel: grpc.aio.Channel, version: str, **question: str
+) -> reflection_pb2.ServerReflectionResponse:
+    call = channel.stream_stream(
+        f"/{version}/ServerReflectionInfo",
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )(iter([reflection_pb2.ServerReflectionRequest(**question)]))
+    return await anext(aiter(call))
+
+
+@pytest.mark.parametrize("version", [V1, V1ALPHA])
+async def test_reflection_lists_every_service_in_both_versions(
+    channel: grpc.aio.Channel, version: str
+) -> None:
+    listed = await ask(channel, version, list_services="")
+    names = {service.name for service in listed.list_services_response.service}
+    assert names == {*pb.SERVICES, V1, V1ALPHA, HEALTH}
+
+
+@pytest.mark.parametrize("version", [V1, V1ALPHA])
+async def test_reflection_describes_everything_it_lists_and_methods_too(
+    channel: grpc.aio.Channel, version: str
+) -> None:
+    listed = await ask(channel, version, list_services="")
+    symbols = [service.name for service in listed.list_services_response.service]
+    for symbol in [
+        *symbols,
+        f"{RUNS}.WatchRun",
+        f"{V1}.ServerReflectionInfo",
+        "grpc.reflection.v1.ErrorResponse",
+    ]:
+        answer = await ask(channel, version, file_containing_symbol=symbol)
+        assert answer.WhichOneof("message_response") == "file_descriptor_response", symbol
+        for raw in answer.file_descriptor_response.file_descriptor_proto:
+            file = FileDescriptorProto.FromString(raw)
+            again = await ask(channel, version, file_by_filename=file.name)
+            assert again.WhichOneof("message_response") == "file_descriptor_response", file.name
+
+
+async def test_reflection_does_not_know_what_is_not_there(channel: grpc.aio.Channel) -> None:
+    answer = await ask(channel, V1, file_containing_symbol="nobody.knows.This")
+    assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+
+
+async def status(channel: grpc.aio.Channel, service: str = "") -> int:
+    stub = health_pb2_grpc.HealthStub(channel)
+    return (await stub.Check(health_pb2.HealthCheckRequest(service=service))).status
+
+
+async def test_health_is_told_per_service_and_overall_even_by_a_full_server(
+    channel: grpc.aio.Channel, health: Health
+) -> None:
+    assert [await status(channel), await status(channel, RUNS)] == [NOT_SERVING, NOT_SERVING]
+    await health.serving()
+    assert [await status(channel, service) for service in ("", *pb.SERVICES)] == [SERVING] * 7
+    await health.not_serving(RUNS)
+    assert [await status(channel), await status(channel, RUNS)] == [SERVING, NOT_SERVING]
+    await health.drain()
+    await health.serving()
+    assert [await status(channel), await status(channel, RUNS)] == [NOT_SERVING, NOT_SERVING]
+
+
+async def test_a_health_watcher_is_told_of_changes(channel: grpc.aio.Channel, health: Health) -> None:
+    watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=RUNS))
+    assert (await watch.read()).status == NOT_SERVING
+    await health.serving(RUNS)
+    assert (await watch.read()).status == SERVING
+    watch.cancel()
+
+
+async def test_the_health_of_a_service_nobody_has_is_not_found(channel: grpc.aio.Channel) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await status(channel, "nobody")
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+def test_a_clients_pings_are_within_what_the_server_allows() -> None:
+    assert CLIENT_KEEPALIVE > MIN_PING_INTERVAL
+
+
+def test_only_reads_are_tried_again() -> None:
+    assert (RUNS, "GetRun") in reads()
+    assert (RUNS, "CancelRun") not in reads()
