@@ -51,7 +51,8 @@ class InvalidRequestError(OsaError):
             raise ValueError("an invalid request has at least one violation")
         first = violations[0]
         more = f" (and {len(violations) - 1} more)" if len(violations) > 1 else ""
-        super().__init__(f"{first.at}: {first.message}{more}", reason=reason, metadata=metadata)
+        place = f"{first.at}: " if first.at.text else ""
+        super().__init__(f"{place}{first.message}{more}", reason=reason, metadata=metadata)
         self.violations = tuple(violations)
 
 
