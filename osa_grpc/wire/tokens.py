@@ -22,6 +22,7 @@ _CHECKSUM_BYTES: Final = 6
 _BINDING_BYTES: Final = 8
 _RUN_BYTES: Final = 16
 _SEQUENCE_BYTES: Final = 8
+_MAX_SEQUENCE: Final = 2**63 - 1
 _MAX_TEXT: Final = 2**20
 _RESUME: Final = b"osa-resume"
 _PAGE: Final = b"osa-page"
@@ -90,7 +91,10 @@ def read_resume_token(text: str, run: RunId) -> int:
         raise _invalid("resume_token", "expected a token as a watch gave it")
     if content[:_RUN_BYTES] != uuid.UUID(run).bytes:
         raise _invalid("resume_token", "expected a token of this run, found one of another")
-    return int.from_bytes(content[_RUN_BYTES:], "big")
+    sequence = int.from_bytes(content[_RUN_BYTES:], "big")
+    if sequence > _MAX_SEQUENCE:
+        raise _invalid("resume_token", "expected a token as a watch gave it")
+    return sequence
 
 
 def _sealed(kind: bytes, content: bytes) -> str:

@@ -19,7 +19,7 @@ RUN = RunId(str(uuid.UUID(int=1)))
 BINDING = page_binding("ListRuns", "state = RUNNING")
 
 runs = st.uuids().map(lambda u: RunId(str(u)))
-sequences = st.integers(0, 2**63)
+sequences = st.integers(0, 2**63 - 1)
 positions = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), max_size=4)
 garbage = st.one_of(
     st.text(max_size=80),
@@ -36,6 +36,11 @@ def test_a_resume_token_gives_back_its_sequence(run: RunId, sequence: int) -> No
 @given(positions)
 def test_a_page_token_gives_back_its_position(after: list[str]) -> None:
     assert read_page_token(page_token(BINDING, after), BINDING) == tuple(after)
+
+
+def test_a_sequence_that_no_database_can_hold_is_refused() -> None:
+    with pytest.raises(InvalidRequestError):
+        read_resume_token(resume_token(RUN, 2**63), RUN)
 
 
 def test_an_empty_page_token_is_the_start_and_the_end() -> None:
