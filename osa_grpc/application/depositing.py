@@ -1,5 +1,6 @@
 """Depositing: drafts, their files, and submission."""
 
+import json
 import uuid
 from collections.abc import AsyncGenerator, Sequence
 
@@ -8,7 +9,13 @@ from pydantic import JsonValue
 from osa_grpc.application.ports import FileStore, StoredFile
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import Convention, ConventionState
-from osa_grpc.domain.deposition import Deposition, DepositionFile, DepositionState, Upload
+from osa_grpc.domain.deposition import (
+    MAX_METADATA_BYTES,
+    Deposition,
+    DepositionFile,
+    DepositionState,
+    Upload,
+)
 from osa_grpc.domain.errors import (
     AlreadyExistsError,
     EtagMismatchError,
@@ -256,6 +263,15 @@ async def _draft(
 
 def _require_fit(metadata: dict[str, JsonValue], convention: Convention) -> None:
     wrong = check_metadata(metadata, convention.definition.metadata_schema, at=_METADATA, complete=False)
+    size = len(json.dumps(metadata, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    if size > MAX_METADATA_BYTES:
+        wrong.append(
+            Violation(
+                at=_METADATA,
+                message=f"expected at most {MAX_METADATA_BYTES} bytes as JSON, found {size}",
+                reason="TOO_LARGE",
+            )
+        )
     if wrong:
         raise InvalidRequestError(wrong)
 

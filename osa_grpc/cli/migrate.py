@@ -18,7 +18,10 @@ from osa_grpc.storage.migrations import runner
     "--check", is_flag=True, help="Change nothing; exit with 1 unless the schema is this release's."
 )
 def migrate(database_url: str, *, check: bool) -> None:
-    """Bring the schema of your own Postgres up to date. (The embedded one does that itself.)"""
+    """Bring the schema of your own Postgres up to date.
+
+    The embedded Postgres is brought up to date by the server itself.
+    """
     try:
         if check:
             asyncio.run(runner.check_schema(database_url))
