@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
 import structlog
-from aiodocker.exceptions import DockerError, DockerStreamError
+from aiodocker.exceptions import DockerError
 
-from osa_grpc.runtimes.docker_errors import BAD_REQUEST, NO_CONNECTION, NOT_FOUND, engine_call, reason_of
+from osa_grpc.runtimes.docker_errors import BAD_REQUEST, NOT_FOUND, engine_call
 from osa_grpc.runtimes.engine import ConfigRefusedError, EngineError, ImageNotThereError, ResolvedImage
+from osa_grpc.runtimes.registry_login import login_header
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -24,7 +27,9 @@ _NAME: Final = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?/)?"
     r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*"
 )
-_FOR_GOOD: Final = re.compile(r"not found|unknown|denied|unauthorized|invalid reference", re.IGNORECASE)
+_FOR_GOOD: Final = re.compile(
+    r"not found|(?:manifest|name) unknown|denied|unauthorized|no basic auth|invalid reference", re.IGNORECASE
+)
 
 
 class DockerImages:
@@ -96,29 +101,42 @@ class DockerImages:
         _log.info("pulling an image", image=reference)
         try:
             async with asyncio.timeout(timeout.total_seconds()):
-                await self._docker.images.pull(reference)
+                problem = await self._ask_to_pull(name, reference)
         except TimeoutError as error:
             raise ImageNotThereError(
                 f"{reference} is not on the engine, and pulling it took longer than "
                 f"{timeout.total_seconds():g} s",
                 retryable=True,
             ) from error
-        except DockerError as error:
-            if error.status == NO_CONNECTION:
-                raise EngineError(
-                    f"the container engine could not pull {reference}: {reason_of(error)}"
-                ) from error
-            for_good = error.status in {BAD_REQUEST, NOT_FOUND} or (
-                isinstance(error, DockerStreamError) and _FOR_GOOD.search(error.message) is not None
-            )
-            raise ImageNotThereError(
-                f"{reference} is not on the engine and cannot be pulled: {reason_of(error)}",
-                retryable=not for_good,
-            ) from error
-        except (OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise EngineError(
                 f"the container engine went away while it pulled {reference}: {error}"
             ) from error
+        if problem is not None:
+            raise ImageNotThereError(
+                f"{reference} is not on the engine and cannot be pulled: {problem}",
+                retryable=_FOR_GOOD.search(problem) is None,
+            )
+
+    async def _ask_to_pull(self, name: str, reference: str) -> str | None:
+        """Have the engine pull; why it could not, if so. Cancelled, the engine stops pulling.
+
+        By hand, because aiodocker's `pull` leaves its connection open when it is cancelled.
+        """
+        login = login_header(name)
+        async with self._docker.session.post(
+            f"{self._docker.docker_host}/{self._docker.api_version}/images/create",
+            params={"fromImage": reference},
+            headers={} if login is None else {"X-Registry-Auth": login},
+        ) as answer:
+            problem = None
+            async for line in answer.content:
+                told = json.loads(line)
+                if answer.status >= BAD_REQUEST:
+                    problem = told.get("message") or f"the engine answered {answer.status}"
+                elif "error" in told:
+                    problem = told["error"]
+            return problem and " ".join(str(problem).split()).rstrip(".")[:2000]
 
 
 def repository_of(image: str) -> str:

@@ -150,7 +150,7 @@ def test_json_of_any_depth_is_no_trouble(tmp_path: Path) -> None:
     for name in ("progress.jsonl", "rejections.jsonl"):
         (tmp_path / name).write_bytes(b'{"rejected":' * 50_000)
     left = OutputDirectory(directory=tmp_path, subject_id="d1")
-    with pytest.raises(BadOutputError, match="rejections.jsonl line 1"):
+    with pytest.raises(BadOutputError, match=r"rejections\.jsonl line 1"):
         left.rejection()
     (tmp_path / "rejections.jsonl").unlink()
     assert left.rejection() is None
