@@ -150,6 +150,16 @@ async def test_a_handler_that_wakes_up_late_changes_nothing(storage: PostgresSto
         await tx.events.finish(current)
 
 
+async def test_a_worker_finishes_under_its_newest_lease_only(storage: PostgresStorage) -> None:
+    await owed(storage)
+    first = await held(storage, for_=OVERDUE)
+    second = await held(storage)
+    async with storage.transaction() as tx:
+        with pytest.raises(LeaseLostError):
+            await tx.events.finish(first)
+        await tx.events.finish(second)
+
+
 async def test_a_finished_delivery_cannot_be_finished_twice(storage: PostgresStorage) -> None:
     await owed(storage)
     lease = await held(storage)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import asyncpg
 from hypothesis import HealthCheck, settings
@@ -35,11 +35,12 @@ DURATIONS = st.sampled_from([LONG, OVERDUE])
 class OneRun(RuleBasedStateMachine):
     """One run, three workers who may each hold leases of any age, and a user who cancels."""
 
-    def __init__(self, loop: asyncio.Runner, storage: PostgresStorage, dsn: str) -> None:
+    loop: ClassVar[asyncio.Runner]
+    storage: ClassVar[PostgresStorage]
+    dsn: ClassVar[str]
+
+    def __init__(self) -> None:
         super().__init__()
-        self._loop = loop
-        self._storage = storage
-        self._dsn = dsn
         self.run = self.within(a_run)
         self.sequence = 0
         self.is_finished = False
@@ -49,10 +50,10 @@ class OneRun(RuleBasedStateMachine):
 
     def within(self, work: Callable[[Transaction], Awaitable[T]]) -> T:
         async def transaction() -> T:
-            async with self._storage.transaction() as tx:
+            async with self.storage.transaction() as tx:
                 return await work(tx)
 
-        return self._loop.run(transaction())
+        return self.loop.run(transaction())
 
     @rule(worker=WORKERS, duration=DURATIONS)
     def a_worker_claims(self, worker: WorkerId, duration: timedelta) -> None:
@@ -126,7 +127,7 @@ class OneRun(RuleBasedStateMachine):
             return
 
         async def overwrite() -> None:
-            connection = await asyncpg.connect(self._dsn)
+            connection = await asyncpg.connect(self.dsn)
             try:
                 with contextlib.suppress(asyncpg.CheckViolationError):
                     await connection.execute(
@@ -136,7 +137,7 @@ class OneRun(RuleBasedStateMachine):
             finally:
                 await connection.close()
 
-        self._loop.run(overwrite())
+        self.loop.run(overwrite())
 
     @invariant()
     def the_stored_run_is_what_happened(self) -> None:
@@ -173,12 +174,17 @@ class OneRun(RuleBasedStateMachine):
 
 
 def test_a_run_keeps_to_its_states_leases_and_sequences_whatever_is_done(database_dsn: str) -> None:
-    with asyncio.Runner() as loop:
+    with asyncio.Runner() as runner:
         database = Database(dsn=database_dsn, max_size=2)
-        loop.run(database.connect())
-        storage = PostgresStorage(database=database, doorbell=Doorbell(dsn=None))
+        runner.run(database.connect())
+
+        class Here(OneRun):
+            loop = runner
+            storage = PostgresStorage(database=database, doorbell=Doorbell(dsn=None))
+            dsn = database_dsn
+
         run_state_machine_as_test(
-            lambda: OneRun(loop, storage, database_dsn),
+            Here,
             settings=settings(
                 max_examples=40,
                 stateful_step_count=20,
@@ -186,4 +192,4 @@ def test_a_run_keeps_to_its_states_leases_and_sequences_whatever_is_done(databas
                 suppress_health_check=list(HealthCheck),
             ),
         )
-        loop.run(database.aclose())
+        runner.run(database.aclose())
