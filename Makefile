@@ -4,6 +4,7 @@ SHELL := /bin/sh
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON := python3
+PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 
 .PHONY: help demo serve test check proto format environment clean
 
@@ -18,7 +19,7 @@ help:
 
 environment: $(VENV)/installed
 
-# Python's venv module is a package of its own on Debian; root gets it installed, others are told.
+# Python's venv module is a package of its own on Debian; root gets it installed, others are told. uv is much faster than pip.
 $(VENV)/installed: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed as $(PYTHON): apt-get install python3, or make PYTHON=/path/to/python3"; exit 1; }
@@ -30,8 +31,12 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	      { apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-venv >/dev/null; }; }; } || \
 	  { echo "Python's venv module is missing: sudo apt-get install python3-venv"; exit 1; }
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/pip --quiet --disable-pip-version-check install --require-hashes -r requirements.lock
-	@$(BIN)/pip --quiet --disable-pip-version-check install --no-deps --no-build-isolation --editable .
+	@mkdir -p build && sed -n '/^uv==/,/^ *# via/p' requirements.lock > build/uv.lock
+	@$(PIP) --require-hashes --no-deps -r build/uv.lock
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv --quiet --no-cache pip install --require-hashes -r requirements.lock || \
+	  { echo "uv could not install (it does not read pip's configuration); pip does ..."; $(PIP) --require-hashes -r requirements.lock; } || \
+	  { echo "The Python packages could not be installed: a PyPI index must be reachable (pip config set global.index-url ...)"; exit 1; }
+	@$(PIP) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: environment
