@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any, Final
 
 import grpc.aio
@@ -53,7 +54,12 @@ class Listener:
             max_unary_calls=self._settings.max_concurrent_calls,
             max_streams=self._settings.max_concurrent_watches,
         )
-        server = grpc.aio.server(interceptors=server_interceptors(limits), options=server_channel_options())
+        # Watches end by themselves at their maximum age; the grace lets those that have just begun reach it.
+        age = timedelta(seconds=self._settings.watch_max_age_seconds)
+        server = grpc.aio.server(
+            interceptors=server_interceptors(limits),
+            options=server_channel_options(max_connection_age=age, connection_age_grace=age),
+        )
         for servicer in self._servicers:
             for base, mount in _MOUNT.items():
                 if isinstance(servicer, base):
