@@ -1,0 +1,56 @@
+"""The tables of docs/operating.md are those of the code."""
+
+from typing import Any, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+
+from osa_grpc.server.settings import Settings
+from osa_grpc.wire import pb
+from tests.fixtures.documents import ROOT
+
+PAGE = (ROOT / "docs" / "operating.md").read_text()
+
+COMPUTED_DEFAULTS = {
+    "data_directory": "`/var/lib/osa-grpc` for root, else the user's own (`~/.local/share/osa-grpc`)",
+    "max_running_hooks": "one for each core, 2 at least",
+}
+
+
+def settings_table() -> str:
+    """The table as it should be; paste it into the page when it is not."""
+    rows = [
+        f"| `{name}` | {default_of(name, field)} | {description_of(field)} |"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "\n".join(["| setting | default | what it is |", "|---|---|---|", *rows])
+
+
+def default_of(name: str, field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return COMPUTED_DEFAULTS[name]
+    default: Any = field.default
+    match default:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if default else "no"
+        case _:
+            return f"`{default}`"
+
+
+def description_of(field: FieldInfo) -> str:
+    if str(get_origin(field.annotation)) == "typing.Literal":
+        return f"{field.description} One of {', '.join(f'`{one}`' for one in get_args(field.annotation))}."
+    return field.description or ""
+
+
+def test_the_page_has_the_settings_of_the_code() -> None:
+    _, _, rest = PAGE.partition("<!-- settings: compared with Settings.model_fields -->\n")
+    table, end, _ = rest.partition("\n<!-- end of settings -->")
+    assert end
+    assert table.strip() == settings_table()
+
+
+def test_the_page_has_a_health_name_for_every_service() -> None:
+    assert f"`{pb.SERVICES[0]}` and the other five services" in PAGE
+    assert len(pb.SERVICES) == 6
