@@ -11,6 +11,7 @@ import grpc
 from osa_grpc.client.backoff import Backoff
 from osa_grpc.client.calls import Call, Listing
 from osa_grpc.client.channel import Stubs
+from osa_grpc.client.early_answer import EarlyAnswer
 from osa_grpc.client.repeating import Repeating
 from osa_grpc.client.resumption import Interruption, ResumableStream, Resumption
 from osa_grpc.client.uploading import Progress, UploadPlan
@@ -85,6 +86,7 @@ class AsyncSender:
             self.stubs.depositions.UploadFile,
         )
         call = upload()
+        answer = EarlyAnswer(call)
         try:
             while (request := await asyncio.to_thread(next, requests, None)) is not None:
                 try:
@@ -92,7 +94,7 @@ class AsyncSender:
                 except (grpc.RpcError, asyncio.InvalidStateError):
                     break  # the server has answered before the end: its status, below, says why
             await call.done_writing()
-            file = (await call).file
+            file = (await answer.response()).file
         finally:
             call.cancel()
         requests.check(file)
