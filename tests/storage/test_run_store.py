@@ -319,25 +319,19 @@ async def test_events_are_read_as_they_were_appended(storage: PostgresStorage) -
     assert some.last_sequence == len(EVENTS)
 
 
-async def test_times_follow_sequences_also_for_a_transaction_that_had_to_wait(
-    storage: PostgresStorage, connection: "asyncpg.Connection[asyncpg.Record]"
+async def test_times_follow_sequences_also_for_a_transaction_that_began_earlier(
+    storage: PostgresStorage,
 ) -> None:
     async with storage.transaction() as tx:
         run = (await a_run(tx)).id
-
-    async def write() -> None:
-        async with storage.transaction() as tx:
-            await tx.runs.lock_unleased(run)
-            await tx.runs.append(run, [RunStarted()])
-
-    async with storage.transaction() as tx:
-        await tx.runs.lock_unleased(run)
-        begun_and_waiting = asyncio.create_task(write())
-        await until_somebody_waits(connection)
-        await tx.runs.append(run, [RunStarted()])
-    await begun_and_waiting
-    async with storage.reading() as tx:
-        history = await tx.runs.events_after(run, 0, limit=10)
+    async with storage.transaction() as early:
+        await early.now()
+        async with storage.transaction() as late:
+            await late.runs.lock_unleased(run)
+            await late.runs.append(run, [RunStarted()])
+        await early.runs.lock_unleased(run)
+        await early.runs.append(run, [RunStarted()])
+        history = await early.runs.events_after(run, 0, limit=10)
     assert history is not None
     first, second = history.events
     assert first.occurred_at < second.occurred_at
