@@ -48,6 +48,7 @@ _log = structlog.get_logger(__name__)
 
 _DESCRIBE_SECONDS: Final = 2.0
 _CALL_SECONDS: Final = 60.0  # starting a container takes 0.2 s, on a machine under load much more
+_CLEANUP_SECONDS: Final = 20.0
 _BACK_WITHIN_SECONDS: Final = 10.0  # how long cleaning up waits for an engine that is away
 _UNIX: Final = "unix://"
 
@@ -252,7 +253,7 @@ class _HeldContainer:
 
 async def _stop(container: DockerContainer, grace: timedelta) -> None:
     seconds = max(1, round(grace.total_seconds()))
-    async with engine_call("stop a container", within_seconds=seconds + _CALL_SECONDS):
+    async with engine_call("stop a container", within_seconds=seconds + _CLEANUP_SECONDS):
         try:
             await container.stop(t=seconds)
         except DockerError as error:
@@ -262,7 +263,7 @@ async def _stop(container: DockerContainer, grace: timedelta) -> None:
 
 async def _remove(container: DockerContainer) -> None:
     """Remove it, or wait until somebody else, who is at it, has."""
-    async with engine_call("remove a container", within_seconds=_CALL_SECONDS):
+    async with engine_call("remove a container", within_seconds=_CLEANUP_SECONDS):
         while True:
             try:
                 await container.delete(force=True, v=True)

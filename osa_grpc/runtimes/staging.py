@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from osa_grpc.runtimes.engine import Mount
+from osa_grpc.runtimes.finishing import finish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -67,7 +68,9 @@ async def stage(job: HookJob, *, files: FileStore, work_directory: Path) -> Stag
         OSError: the disk is full, or not ours to write to.
     """
     root = attempt_directory(work_directory, job)
-    config_sha256 = await asyncio.to_thread(_write_directories, root, job)
+    # To its end, because whoever cancels us removes the directories next.
+    writing = asyncio.to_thread(_write_directories, root, job)
+    config_sha256 = await finish(writing, name="write input directories")
     for file in job.subject.files:
         path = root / "files" / job.subject.id / file.file_name
         await files.fetch_to(file.key, path)

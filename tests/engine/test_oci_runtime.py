@@ -301,6 +301,21 @@ async def test_a_volume_that_an_image_wants_is_a_small_place_in_memory(
     assert end.exit_code == 0
 
 
+async def test_a_cancelled_hook_is_asked_to_end_before_it_is_killed(workshop: Workshop) -> None:
+    script = "trap 'echo [] > /osa/out/features.json; exit' TERM; echo up; while :; do sleep 0.1; done"
+    observer = Remembering()
+    job = workshop.job(await workshop.image(script))
+    running = asyncio.create_task(workshop.runtime.run(job, observer))
+    await observer.until(lambda seen: b"up" in seen.log)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    left = workshop.runtime.outputs(job)
+    assert left is not None
+    with left.features() as source:
+        assert source is not None
+
+
 async def test_a_cancelled_hook_leaves_no_container(workshop: Workshop) -> None:
     observer = Remembering()
     job = workshop.job(await workshop.image(ENDLESS))
