@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _TMP_BYTES: Final = 100 * 10**6
 _MAX_PROCESSES: Final = 256
+_MIN_LOG_BYTES: Final = 2**20
 _TMP_OPTIONS: Final = f"rw,noexec,nosuid,nodev,mode=1777,size={_TMP_BYTES}"
 
 
@@ -63,7 +64,7 @@ def container_config(spec: ContainerSpec, *, rootless: bool) -> JSONObject:
             "Tmpfs": {"/tmp": _TMP_OPTIONS},  # noqa: S108 - a path inside the container
             "LogConfig": {
                 "Type": "local",
-                "Config": {"max-size": str(spec.log_bytes), "max-file": "2"},
+                "Config": {"max-size": str(max(spec.log_bytes, _MIN_LOG_BYTES)), "max-file": "2"},
             },
             "RestartPolicy": {"Name": "no"},
         },
