@@ -237,7 +237,7 @@ def terms(draw: st.DrawFn) -> Filter:
     column = draw(st.sampled_from(COLUMNS))
     value: Any = draw(VALUES[column.type])
     if draw(st.booleans()) or column.type is ColumnType.JSON:
-        return draw(st.sampled_from([Present(column=column), Contains(column=column, value=value)]))
+        return Present(column=column) if draw(st.booleans()) else Contains(column=column, value=value)
     allowed = [Operator.EQUAL] if column.type is ColumnType.BOOLEAN else list(Operator)
     return Comparison(column=column, operator=draw(st.sampled_from(allowed)), value=value)
 
