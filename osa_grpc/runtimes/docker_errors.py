@@ -39,7 +39,7 @@ async def engine_call(purpose: str, *, within_seconds: float | None) -> AsyncIte
         raise EngineError(f"the container engine could not {purpose}: {reason_of(error)}") from error
     except (aiohttp.ClientError, OSError, json.JSONDecodeError) as error:
         raise EngineError(
-            f"the container engine went away when it was to {purpose}: {error or type(error).__name__}"
+            f"the container engine went away when it was to {purpose}: {str(error) or type(error).__name__}"
         ) from error
 
 
