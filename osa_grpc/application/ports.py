@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, Literal, Protocol
 from osa_grpc.domain.failure import Failure
 from osa_grpc.domain.hook import HookDefinition, OciLimits
 from osa_grpc.domain.names import ExecutionId, RunId
-from osa_grpc.domain.run import HookProgress, Provenance
+from osa_grpc.domain.run import HookProgress, Provenance, Verdict
 
 RUN_QUEUE: Final = "runs"
 """The bell of workers: a run can be claimed, or one that is held is to be cancelled."""
@@ -189,6 +189,16 @@ class HookRuntime(Protocol):
 
     async def reap(self, is_live: "RunIsLive") -> None:
         """Remove containers and directories of this server's runs that are not live; never another server's."""
+
+
+class Telemetry(Protocol):
+    """Counts what happens, for operators."""
+
+    def running_hook(self, hook: str) -> AbstractContextManager[None]:
+        """Count a hook as running while the block runs."""
+
+    def hook_ended(self, hook: str, verdict: Verdict) -> None:
+        """Count a verdict."""
 
 
 class RunIsLive(Protocol):

@@ -13,7 +13,15 @@ from datetime import datetime, timedelta
 import structlog
 
 from osa_grpc.application.patience import through_outages
-from osa_grpc.application.ports import HookEnd, HookJob, HookOutputs, HookRuntime, HookSubject, SubjectFile
+from osa_grpc.application.ports import (
+    HookEnd,
+    HookJob,
+    HookOutputs,
+    HookRuntime,
+    HookSubject,
+    SubjectFile,
+    Telemetry,
+)
 from osa_grpc.application.publication import PassedHook, RowStream, publish
 from osa_grpc.application.run_control import end_run
 from osa_grpc.application.run_observer import ObservationLimits, RunObserver
@@ -58,6 +66,7 @@ class RunExecutor:
         stream_rows: RowStream,
         places: asyncio.Semaphore,
         rules: ExecutionRules,
+        telemetry: Telemetry,
     ) -> None:
         self._storage = storage
         self._runtimes = runtimes
@@ -66,6 +75,7 @@ class RunExecutor:
         self._stream_rows = stream_rows
         self._places = places
         self._rules = rules
+        self._telemetry = telemetry
 
     async def execute(self, lease: RunLease) -> None:
         """Bring the run to its end, or as far as it goes. When this returns nothing of the run is under way here.
@@ -175,9 +185,11 @@ class RunExecutor:
         observer = RunObserver(storage=self._storage, lease=lease, job=job, limits=self._rules.limits)
         with structlog.contextvars.bound_contextvars(hook=hook.name, attempt=job.attempt):
             async with self._places:
-                end = await runtime.run(job, observer)
+                with self._telemetry.running_hook(hook.name):
+                    end = await runtime.run(job, observer)
             end, judgement = await asyncio.to_thread(self._judge, end, hook, subject)
             over = await through_outages(lambda: self._conclude(lease, job, observer, end, judgement))
+            self._telemetry.hook_ended(hook.name, judgement.verdict)
             _LOG.info("hook finished", verdict=judgement.verdict.value, failure=judgement.failure)
         if over.state is RunState.CANCELLING:
             await self.finish_cancel(lease)

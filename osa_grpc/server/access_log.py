@@ -36,14 +36,15 @@ async def access_logged(rpc: Rpc) -> AsyncIterator[None]:
             log = _log.debug if rpc.service.startswith(_QUIET_PREFIX) else _log.info
             log(
                 "rpc",
-                code=_code(rpc, cancelled=cancelled),
+                code=code_of(rpc, cancelled=cancelled),
                 duration_ms=round((time.monotonic() - started) * 1000, 1),
                 peer=rpc.context.peer(),
                 user_agent=_user_agent(rpc),
             )
 
 
-def _code(rpc: Rpc, *, cancelled: bool) -> str:
+def code_of(rpc: Rpc, *, cancelled: bool) -> str:
+    """Return the name of the status that a call ended with."""
     if cancelled:
         left = cast(
             "float | None", rpc.context.time_remaining()

@@ -38,6 +38,7 @@ from osa_grpc.server.health import Health
 from osa_grpc.server.health_watch import CONTAINER_ENGINE, HealthWatch
 from osa_grpc.server.identity import server_id, worker_id
 from osa_grpc.server.listener import Listener
+from osa_grpc.server.metrics import Metrics
 from osa_grpc.server.servicers.convention_servicer import ConventionServicer
 from osa_grpc.server.servicers.deposition_servicer import DepositionServicer
 from osa_grpc.server.servicers.feature_servicer import FeatureServicer
@@ -149,6 +150,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         storage = PostgresStorage(database=database, doorbell=doorbell)
         worker = worker_id()
 
+        metrics = Metrics()
         executor = RunExecutor(
             storage=storage,
             runtimes=runtimes,
@@ -161,6 +163,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                     log_bytes=settings.max_log_bytes, progress_events=settings.max_progress_events
                 )
             ),
+            telemetry=metrics,
         )
         run_watching = RunWatching(
             storage=storage,
@@ -168,6 +171,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             encoder=ProtoWatchEncoder(),
             max_age=timedelta(seconds=settings.watch_max_age_seconds),
         )
+        metrics.gauge("watched_runs", "Runs that have a watcher.", lambda: run_watching.watched_runs)
+        stack.enter_context(metrics.exposed(settings.metrics_listen))
         convention_watching = ConventionWatching(storage=storage, doorbell=doorbell)
         logs = LogFollowing(storage=storage, doorbell=doorbell)
         health = Health([*pb.SERVICES, CONTAINER_ENGINE])
@@ -195,6 +200,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                 ),
             ],
             health=health,
+            metrics=metrics,
             drains=[run_watching.drain, convention_watching.drain, logs.drain],
         )
         roles += [

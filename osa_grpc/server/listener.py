@@ -13,6 +13,7 @@ from osa_grpc.server.channel_options import server_channel_options
 from osa_grpc.server.health import SERVICE as HEALTH
 from osa_grpc.server.health import Health
 from osa_grpc.server.interceptors import server_interceptors
+from osa_grpc.server.metrics import Metrics
 from osa_grpc.server.reflection import add_reflection
 from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
@@ -36,11 +37,13 @@ class Listener:
         settings: Settings,
         servicers: Sequence[object],
         health: Health,
+        metrics: Metrics,
         drains: Sequence[Callable[[], None]],
     ) -> None:
         self._settings = settings
         self._servicers = servicers
         self._health = health
+        self._metrics = metrics
         self._drains = drains
 
     @asynccontextmanager
@@ -54,10 +57,12 @@ class Listener:
             max_unary_calls=self._settings.max_concurrent_calls,
             max_streams=self._settings.max_concurrent_watches,
         )
+        self._metrics.gauge("calls", "Calls under way that answer once.", lambda: limits.unary_calls)
+        self._metrics.gauge("streams", "Calls under way that answer with a stream.", lambda: limits.streams)
         # Watches end by themselves at their maximum age; the grace lets those that have just begun reach it.
         age = timedelta(seconds=self._settings.watch_max_age_seconds)
         server = grpc.aio.server(
-            interceptors=server_interceptors(limits),
+            interceptors=server_interceptors(limits, self._metrics),
             options=server_channel_options(max_connection_age=age, connection_age_grace=age),
         )
         for servicer in self._servicers:

@@ -88,6 +88,10 @@ class Settings(BaseSettings):
     slow_consumer_seconds: Seconds = Field(
         default=30, description="How long a watcher may take to accept a message."
     )
+    metrics_listen: str | None = Field(
+        default=None,
+        description="HOST:PORT to serve Prometheus metrics on, over HTTP; without it they are not.",
+    )
     drain_seconds: Seconds = Field(default=15, description="How long calls may go on after a stop signal.")
     database_pool_size: Annotated[int, Field(ge=2, le=1000)] = Field(
         default=12, description="Connections to Postgres."

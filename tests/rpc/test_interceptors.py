@@ -19,6 +19,7 @@ from osa_grpc.server import access_log, answering_errors
 from osa_grpc.server.call_limits import CallLimits
 from osa_grpc.server.channel_options import server_channel_options
 from osa_grpc.server.interceptors import server_interceptors
+from osa_grpc.server.metrics import Metrics
 from osa_grpc.wire import pb
 from osa_grpc.wire.rpc_error import OsaRpcError, error_from_rpc
 from osa_grpc.wire.transport import CLIENT_CHANNEL_OPTIONS
@@ -160,7 +161,9 @@ async def _stream(*requests: bytes) -> AsyncIterator[bytes]:
 @asynccontextmanager
 async def _serving(*, max_unary_calls: int = 100, max_streams: int = 100) -> AsyncIterator[Server]:
     limits = CallLimits(max_unary_calls=max_unary_calls, max_streams=max_streams)
-    server = grpc.aio.server(interceptors=server_interceptors(limits), options=server_channel_options())
+    server = grpc.aio.server(
+        interceptors=server_interceptors(limits, Metrics()), options=server_channel_options()
+    )
     servicer = Refusing()
     server.add_generic_rpc_handlers((_handler(servicer),))
     port = server.add_insecure_port("127.0.0.1:0")

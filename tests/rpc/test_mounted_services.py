@@ -13,6 +13,7 @@ from osa_grpc.server.channel_options import server_channel_options
 from osa_grpc.server.health import SERVICE as HEALTH
 from osa_grpc.server.health import Health
 from osa_grpc.server.interceptors import server_interceptors
+from osa_grpc.server.metrics import Metrics
 from osa_grpc.server.reflection import V1, V1ALPHA, add_reflection
 from osa_grpc.wire import pb
 from osa_grpc.wire.transport import CLIENT_CHANNEL_OPTIONS, CLIENT_KEEPALIVE, MIN_PING_INTERVAL, reads
@@ -30,7 +31,9 @@ def health() -> Health:
 @pytest.fixture
 async def channel(health: Health) -> AsyncIterator[grpc.aio.Channel]:
     full = CallLimits(max_unary_calls=0, max_streams=0)
-    server = grpc.aio.server(interceptors=server_interceptors(full), options=server_channel_options())
+    server = grpc.aio.server(
+        interceptors=server_interceptors(full, Metrics()), options=server_channel_options()
+    )
     await health.mount(server)
     add_reflection(server, [*pb.SERVICES, HEALTH])
     port = server.add_insecure_port("127.0.0.1:0")
