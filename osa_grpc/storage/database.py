@@ -41,6 +41,9 @@ _REFUSALS = (
     asyncpg.UndefinedObjectError,  # a server setting that this server does not have
 )
 
+# What cleaning up on a connection that broke may say; InternalClientError: it broke in the middle of a statement.
+_BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
+
 _ANSWER_MARGIN = timedelta(seconds=5)
 
 
@@ -169,7 +172,7 @@ class Database:
             raise translated from error
         finally:
             # A connection that broke meanwhile may say so once more; the pool replaces it.
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            with contextlib.suppress(*_BROKEN):
                 await pool.release(connection)
 
     async def _take(self, pool: "asyncpg.Pool[asyncpg.Record]") -> Connection:
@@ -202,7 +205,7 @@ class Database:
                 yield connection
             except BaseException:
                 # Where the connection is gone the server has rolled back; what happened first is what counts.
-                with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+                with contextlib.suppress(*_BROKEN):
                     await transaction.rollback()
                 raise
             await transaction.commit()
@@ -225,9 +228,10 @@ def _translate(error: Exception, connection: Connection) -> OsaError | None:
         return ResourceExhaustedError("The database's disk is full.", reason="DATABASE_DISK_FULL")
     if isinstance(error, asyncpg.QueryCanceledError):
         return UnavailableError("The database took too long to answer.", reason="DATABASE_TIMEOUT")
-    # These two say too little by themselves: they also come from wrong use, and from files and sockets of
-    # others.
-    if isinstance(error, asyncpg.InterfaceError | ConnectionError) and _is_closed(connection):
+    # These say too little by themselves: they also come from wrong use, and from files and sockets of others.
+    if isinstance(
+        error, asyncpg.InterfaceError | asyncpg.InternalClientError | ConnectionError
+    ) and _is_closed(connection):
         return _gone()
     return None
 
