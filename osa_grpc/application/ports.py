@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, Literal, Protocol
 
 from osa_grpc.domain.failure import Failure
-from osa_grpc.domain.hook import HookDefinition, OciLimits
+from osa_grpc.domain.hook import HookDefinition
 from osa_grpc.domain.names import ExecutionId, RunId
 from osa_grpc.domain.run import HookProgress, Provenance, Verdict
 
@@ -112,8 +112,8 @@ class HookObserver(Protocol):
     What it raises ends the hook: its container is stopped and removed, and the error comes out of `HookRuntime.run`.
     """
 
-    async def started(self, *, image_id: str, limits: OciLimits, engine: str) -> None:
-        """The container runs. `limits` are those in force."""
+    async def started(self, provenance: Provenance) -> None:
+        """The container runs: of this image, on this input, with these limits in force."""
 
     async def wrote_log(self, data: bytes) -> None:
         """The container wrote to stdout or stderr; at most 64 KiB, batched every 50 ms at most."""

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from osa_grpc.application.patience import through_outages
 from osa_grpc.application.ports import HookJob
 from osa_grpc.application.storage_ports import RunLease, Storage, Transaction
-from osa_grpc.domain.hook import OciLimits
-from osa_grpc.domain.run import HookExecutionState, HookProgress, Run
+from osa_grpc.domain.run import HookExecutionState, HookProgress, Provenance, Run
 from osa_grpc.domain.run_event import HookProgressed, HookStarted
 
 
@@ -32,17 +31,21 @@ class RunObserver:
         self.log_bytes = 0
         self.is_log_truncated = False
 
-    async def started(self, *, image_id: str, limits: OciLimits, engine: str) -> None:
-        """Say that the container runs."""
-        del limits, engine  # they are in the provenance of the end
+    async def started(self, provenance: Provenance) -> None:
+        """Say that the container runs, and what it is."""
 
         async def write(tx: Transaction, run: Run) -> None:
             execution = run.execution(self._job.hook.name).model_copy(
-                update={"state": HookExecutionState.RUNNING, "started_at": await tx.now()}
+                update={
+                    "state": HookExecutionState.RUNNING,
+                    "started_at": await tx.now(),
+                    "provenance": provenance,
+                }
             )
             await tx.runs.save(run.with_execution(execution))
             await tx.runs.append(
-                run.id, [HookStarted(hook=execution.hook, attempt=self._job.attempt, image_id=image_id)]
+                run.id,
+                [HookStarted(hook=execution.hook, attempt=self._job.attempt, image_id=provenance.image_id)],
             )
 
         await self._under_lease(write)

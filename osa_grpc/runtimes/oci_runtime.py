@@ -237,9 +237,7 @@ class _Attempt:
         """
         self._started_at = await container.start()
         deadline = asyncio.get_running_loop().time() + limits.timeout_seconds
-        await self._observer.started(
-            image_id=self.provenance.image_id, limits=limits, engine=self.provenance.engine
-        )
+        await self._observer.started(self.provenance)
         quota = OutputQuota(
             directory=directory,
             max_bytes=self._rules.output_quota_bytes,

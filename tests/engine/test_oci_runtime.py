@@ -34,8 +34,8 @@ async def test_a_hook_that_does_nothing_passes_and_says_what_ran_on_what(worksho
     assert end.failure is None
     assert end.started_at <= end.ended_at
     provenance = end.provenance
-    assert provenance.image_id == provenance.digest == observer.started_with["image_id"]
-    assert provenance.engine == observer.started_with["engine"]
+    assert provenance == observer.started_with
+    assert provenance.image_id == provenance.digest
     assert "linux/" in provenance.engine
     assert len(provenance.input_sha256) == len(provenance.config_sha256) == 64
     assert provenance.limits.memory == "64m"
@@ -115,7 +115,9 @@ async def test_memory_processors_and_processes_are_limited_to_what_the_engine_ha
     with pytest.raises(asyncio.CancelledError):
         await running
     described = await workshop.engine.described()
-    assert float(observer.started_with["limits"].cpu) == described.cpus
+    assert observer.started_with is not None
+    assert observer.started_with.limits is not None
+    assert float(observer.started_with.limits.cpu) == described.cpus
     assert host["NanoCpus"] == described.cpus * 10**9
     assert host["Memory"] == host["MemorySwap"] == 128 * 2**20
     assert host["PidsLimit"] == 256

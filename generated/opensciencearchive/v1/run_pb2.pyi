@@ -350,7 +350,7 @@ class HookExecution(_message.Message):
 
     @_builtins.property
     def provenance(self) -> Global___Provenance:
-        """What exactly ran, on what; set when FINISHED, as far as it came."""
+        """What exactly runs or ran, on what; set once RUNNING, complete when FINISHED, as far as it came."""
 
     def __init__(
         self,
