@@ -248,7 +248,12 @@ class RunLogStore(Protocol):
     async def append(
         self, run: RunId, execution: ExecutionId, attempt: int, offset: int, data: bytes
     ) -> None:
-        """Add bytes at the end, which is `offset`. Again with the same offset: nothing happens (it is there)."""
+        """Add bytes at the end, which is `offset`. Again with the same offset: nothing happens (it is there).
+
+        Raises:
+            LeaseLostError: the log is closed, by whoever took the run over.
+            ValueError: the log has not come to `offset`.
+        """
 
     async def close(self, execution: ExecutionId, attempt: int, *, is_truncated: bool) -> None:
         """Say that no more comes."""
@@ -264,7 +269,7 @@ class RecordStore(Protocol):
     """Records."""
 
     async def insert(self, record: Record) -> None:
-        """Store a new record."""
+        """Store a new record. Raises LeaseLostError when its run has one already, made by whoever took the run over."""
 
     async def find(self, ref: RecordRef) -> Record | None:
         """Return it, or None."""
@@ -304,7 +309,10 @@ class EventStore(Protocol):
         """Note the error; due again at `retry_at`, or dead when None. Raises LeaseLostError."""
 
     async def deliver_again(self, event_type: str, key: str, handler: str) -> None:
-        """Make the latest event of that type about `key` due to a handler again, at once and with its attempts reset."""
+        """Make the latest event of that type about `key` due to a handler again, at once and with its attempts reset; whoever holds
+        the delivery loses it. Raises LookupError when there is no such event. A convention's or a record's key is its
+        `{id}@{version}`, a deposition's or a run's its id.
+        """
 
 
 class Transaction(Protocol):
