@@ -78,7 +78,7 @@ class RunStory:
     def _hook_progress(self, event: pb.HookProgressed) -> str:
         hook = self._hook(event.hook)
         progress = event.progress
-        hook.progress = " ".join(filter(None, (progress.step, progress.status, progress.message)))
+        hook.progress = ": ".join(filter(None, (progress.step, progress.message or progress.status)))
         dropped = f" ({event.dropped_count} lines of progress were not kept)" if event.dropped_count else ""
         return f"{hook.name}: {hook.progress}{dropped}"
 
