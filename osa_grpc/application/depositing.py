@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 
 from pydantic import JsonValue
 
-from osa_grpc.application.ports import FileStore, StoredFile
+from osa_grpc.application.ports import FileStore
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import Convention, ConventionState
 from osa_grpc.domain.deposition import (
@@ -14,10 +14,8 @@ from osa_grpc.domain.deposition import (
     Deposition,
     DepositionFile,
     DepositionState,
-    Upload,
 )
 from osa_grpc.domain.errors import (
-    AlreadyExistsError,
     EtagMismatchError,
     InvalidRequestError,
     NotFoundError,
@@ -90,7 +88,7 @@ async def update_metadata(
     metadata: dict[str, JsonValue],
 ) -> Deposition:
     """Replace a draft's metadata; or just `fields` of it, where one that `metadata` does not have is removed."""
-    draft = await _draft(tx, deposition, etag=etag)
+    draft = await draft_of(tx, deposition, etag=etag)
     if fields is None:
         changed = metadata
     else:
@@ -102,64 +100,17 @@ async def update_metadata(
 
 async def delete_deposition(tx: Transaction, deposition: DepositionId, *, etag: str) -> Sequence[str]:
     """Delete a draft; return its files' keys, to be deleted once the transaction has committed."""
-    await _draft(tx, deposition, etag=etag)
+    await draft_of(tx, deposition, etag=etag)
     return await tx.depositions.delete(deposition)
 
 
 async def delete_file(tx: Transaction, deposition: DepositionId, file_name: str) -> str:
     """Delete a draft's file; return its key, to be deleted once the transaction has committed."""
-    await _draft(tx, deposition, etag="")
+    await draft_of(tx, deposition, etag="")
     key = await tx.depositions.delete_file(deposition, file_name)
     if key is None:
         raise _no_file(deposition, file_name)
     return key
-
-
-async def check_upload(tx: Transaction, upload: Upload) -> int:
-    """Refuse what can be refused before the bytes come; return how many bytes the file may have."""
-    draft = await _draft(tx, upload.deposition, etag="", for_update=False)
-    rules = (await convention_of(tx, draft.convention)).definition.file_requirements
-    if not rules.accepts_name(upload.file_name):
-        raise InvalidRequestError(
-            [
-                Violation(
-                    at=FieldPath("header.file_name"),
-                    message=f"expected a name that ends in {' or '.join(rules.extensions)}, found {upload.file_name!r}",
-                    reason="FILE_EXTENSION",
-                )
-            ],
-            reason="FILE_EXTENSION",
-        )
-    if await tx.depositions.find_file(upload.deposition, upload.file_name) is not None:
-        raise _file_exists(upload)
-    if draft.file_count >= rules.max_count:
-        raise _too_many_files(upload, rules.max_count)
-    if upload.size_bytes is not None and upload.size_bytes > rules.max_size_bytes:
-        raise file_too_large(rules.max_size_bytes, f"{upload.size_bytes} bytes")
-    return rules.max_size_bytes
-
-
-async def add_file(tx: Transaction, upload: Upload, stored: StoredFile) -> DepositionFile:
-    """Make an upload a file of its draft, now that its bytes are there."""
-    _check_content(upload, stored)
-    draft = await _draft(tx, upload.deposition, etag="")
-    rules = (await convention_of(tx, draft.convention)).definition.file_requirements
-    if draft.file_count >= rules.max_count:
-        raise _too_many_files(upload, rules.max_count)
-    file = await tx.depositions.insert_file(
-        DepositionFile(
-            deposition=upload.deposition,
-            file_name=upload.file_name,
-            key=stored.key,
-            size_bytes=stored.size_bytes,
-            sha256=stored.sha256,
-            media_type=upload.media_type,
-            created_at=await tx.now(),
-        )
-    )
-    if file is None:
-        raise _file_exists(upload)
-    return file
 
 
 async def submit(tx: Transaction, deposition: DepositionId, *, etag: str) -> Run:
@@ -168,7 +119,7 @@ async def submit(tx: Transaction, deposition: DepositionId, *, etag: str) -> Run
     Raises:
         PreconditionError: metadata or files are missing (`DEPOSITION_INCOMPLETE`), each in a violation.
     """
-    draft = await _draft(tx, deposition, etag=etag)
+    draft = await draft_of(tx, deposition, etag=etag)
     convention = await convention_of(tx, draft.convention)
     missing = _missing(draft, convention)
     if missing:
@@ -209,37 +160,16 @@ async def stream_file(
     return file, files.open_stream(file.key, offset=offset)
 
 
-def file_too_large(most: int, found: str) -> InvalidRequestError:
-    """Return the error of a file that is larger than the convention allows."""
-    return InvalidRequestError(
-        [
-            Violation(
-                at=FieldPath("header.size_bytes"),
-                message=f"expected at most {most} bytes, found {found}",
-                reason="FILE_TOO_LARGE",
-            )
-        ],
-        reason="FILE_TOO_LARGE",
-    )
-
-
-def size_mismatch(expected: int, found: str) -> InvalidRequestError:
-    """Return the error of a file whose bytes are more or fewer than was said."""
-    return InvalidRequestError(
-        [
-            Violation(
-                at=FieldPath("header.size_bytes"),
-                message=f"expected {expected} bytes, found {found}",
-                reason="SIZE_MISMATCH",
-            )
-        ],
-        reason="SIZE_MISMATCH",
-    )
-
-
-async def _draft(
+async def draft_of(
     tx: Transaction, deposition: DepositionId, *, etag: str, for_update: bool = True
 ) -> Deposition:
+    """Return it, which must be a draft and have that etag, if one is given.
+
+    Raises:
+        NotFoundError: there is none.
+        PreconditionError: it is SUBMITTED or PUBLISHED (`DEPOSITION_NOT_DRAFT`).
+        EtagMismatchError: it has changed.
+    """
     found = await deposition_of(tx, deposition, for_update=for_update)
     name = deposition_name(deposition)
     if found.state is not DepositionState.DRAFT:
@@ -291,45 +221,8 @@ def _missing(draft: Deposition, convention: Convention) -> list[PreconditionViol
     return missing
 
 
-def _check_content(upload: Upload, stored: StoredFile) -> None:
-    if upload.size_bytes is not None and stored.size_bytes != upload.size_bytes:
-        raise size_mismatch(upload.size_bytes, f"{stored.size_bytes}")
-    if upload.sha256 and stored.sha256 != upload.sha256:
-        raise InvalidRequestError(
-            [
-                Violation(
-                    at=FieldPath("header.sha256"),
-                    message=f"expected {upload.sha256}, but the bytes that came have {stored.sha256}",
-                    reason="CHECKSUM_MISMATCH",
-                )
-            ],
-            reason="CHECKSUM_MISMATCH",
-        )
-
-
 def _no_file(deposition: DepositionId, file_name: str) -> NotFoundError:
     return NotFoundError(
         resource_type="opensciencearchive.org/DepositionFile",
         name=file_resource_name(deposition, file_name),
-    )
-
-
-def _file_exists(upload: Upload) -> AlreadyExistsError:
-    name = file_resource_name(upload.deposition, upload.file_name)
-    return AlreadyExistsError(
-        f"{name} is there already; delete it first",
-        reason="FILE_EXISTS",
-        resource_type="opensciencearchive.org/DepositionFile",
-        name=name,
-    )
-
-
-def _too_many_files(upload: Upload, most: int) -> PreconditionError:
-    name = deposition_name(upload.deposition)
-    return PreconditionError(
-        f"{name} has {most} files, as many as its convention allows",
-        reason="TOO_MANY_FILES",
-        violations=[
-            PreconditionViolation(type="TOO_MANY_FILES", subject=name, message=f"at most {most} files")
-        ],
     )

@@ -4,7 +4,7 @@ from typing import Final
 
 import grpc.aio
 
-from osa_grpc.application import depositing
+from osa_grpc.application import depositing, uploading
 from osa_grpc.application.depositing import deposition_of
 from osa_grpc.application.ports import FileStore
 from osa_grpc.application.storage_ports import Storage, Transaction
@@ -112,13 +112,15 @@ class DepositionServicer(pb.DepositionServiceServicer):
         header = await _header(request_iterator)
         upload = upload_header_from_proto(header)
         most = await self._check(upload, header.request_id)
-        stored = await self._files.put_stream(self._chunks(request_iterator, upload, most))
+        stored = await self._files.put_stream(
+            uploading.within_bounds(_chunks(request_iterator), upload, most)
+        )
 
         is_kept = False
 
         async def act(tx: Transaction) -> pb.UploadFileResponse:
             nonlocal is_kept
-            file = await depositing.add_file(tx, upload, stored)
+            file = await uploading.add_file(tx, upload, stored)
             is_kept = True
             return pb.UploadFileResponse(file=file_to_proto(file))
 
@@ -209,23 +211,16 @@ class DepositionServicer(pb.DepositionServiceServicer):
         async with self._storage.reading() as tx:
             if request_id and await tx.requests.find(_UPLOAD, request_id) is not None:
                 return MAX_FILE_BYTES  # sent again: only its digest is asked for
-            return await depositing.check_upload(tx, upload)
+            return await uploading.check_upload(tx, upload)
 
-    async def _chunks(
-        self, requests: AsyncIterator[pb.UploadFileRequest], upload: Upload, most: int
-    ) -> AsyncIterator[bytes]:
-        size = 0
-        async for request in requests:
-            if request.WhichOneof("payload") != "chunk":
-                raise InvalidRequestError(
-                    [Violation(at=FieldPath("chunk"), message="expected a chunk after the header")]
-                )
-            size += len(request.chunk)
-            if size > most:
-                raise depositing.file_too_large(most, "more")
-            if upload.size_bytes is not None and size > upload.size_bytes:
-                raise depositing.size_mismatch(upload.size_bytes, "more")
-            yield request.chunk
+
+async def _chunks(requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator[bytes]:
+    async for request in requests:
+        if request.WhichOneof("payload") != "chunk":
+            raise InvalidRequestError(
+                [Violation(at=FieldPath("chunk"), message="expected a chunk after the header")]
+            )
+        yield request.chunk
 
 
 async def _header(requests: AsyncIterator[pb.UploadFileRequest]) -> pb.UploadFileHeader:
