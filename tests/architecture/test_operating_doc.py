@@ -1,5 +1,9 @@
-"""The tables of docs/operating.md are those of the code."""
+"""The tables of docs/operating.md are those of the code.
 
+`python -m tests.architecture.test_operating_doc` writes the table of settings into the page.
+"""
+
+import re
 from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -8,7 +12,11 @@ from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
 from tests.fixtures.documents import ROOT
 
-PAGE = (ROOT / "docs" / "operating.md").read_text()
+DOCUMENT = ROOT / "docs" / "operating.md"
+PAGE = DOCUMENT.read_text()
+SETTINGS = re.compile(
+    r"(<!-- settings: compared with Settings.model_fields -->\n)(.*?)(<!-- end of settings -->)", re.DOTALL
+)
 
 COMPUTED_DEFAULTS = {
     "data_directory": "`/var/lib/osa-grpc` for root, else the user's own (`~/.local/share/osa-grpc`)",
@@ -17,7 +25,7 @@ COMPUTED_DEFAULTS = {
 
 
 def settings_table() -> str:
-    """The table as it should be; paste it into the page when it is not."""
+    """The table as it should be."""
     rows = [
         f"| `{name}` | {default_of(name, field)} | {description_of(field)} |"
         for name, field in Settings.model_fields.items()
@@ -45,12 +53,15 @@ def description_of(field: FieldInfo) -> str:
 
 
 def test_the_page_has_the_settings_of_the_code() -> None:
-    _, _, rest = PAGE.partition("<!-- settings: compared with Settings.model_fields -->\n")
-    table, end, _ = rest.partition("\n<!-- end of settings -->")
-    assert end
-    assert table.strip() == settings_table()
+    found = SETTINGS.search(PAGE)
+    assert found
+    assert found[2].strip() == settings_table()
 
 
 def test_the_page_has_a_health_name_for_every_service() -> None:
     assert f"`{pb.SERVICES[0]}` and the other five services" in PAGE
     assert len(pb.SERVICES) == 6
+
+
+if __name__ == "__main__":
+    DOCUMENT.write_text(SETTINGS.sub(lambda found: f"{found[1]}\n{settings_table()}\n\n{found[3]}", PAGE))
