@@ -5,13 +5,13 @@ from typing import Final
 
 from osa_grpc.application.filtering import parse_filter, parse_order_by
 from osa_grpc.application.storage_ports import Page, PageRequest, Storage, Transaction
-from osa_grpc.domain.column import SYSTEM_COLUMNS, QueryColumn
+from osa_grpc.domain.column import SYSTEM_COLUMNS, ColumnType, QueryColumn
 from osa_grpc.domain.errors import InvalidRequestError, NotFoundError, Violation
 from osa_grpc.domain.feature import FeatureTable
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.filter import FeatureQuery, FeatureRow, SortKey
 from osa_grpc.domain.names import feature_table_name
-from osa_grpc.domain.position import parse_position
+from osa_grpc.domain.position import TEXT_KEY_CHARACTERS, parse_position
 
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 10_000
@@ -84,7 +84,7 @@ class FeatureQuerying:
                     filter=parse_filter(filter, table.columns),
                     order=order,
                     page_size=min(page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE),
-                    max_bytes=self._max_page_bytes - _described_bytes(projection),
+                    max_bytes=self._max_page_bytes - _described_bytes(projection) - _token_bytes(order),
                     after=after,
                 )
             )
@@ -142,3 +142,8 @@ def _check_position(after: Sequence[str] | None, order: Sequence[SortKey]) -> No
 def _described_bytes(columns: Sequence[QueryColumn]) -> int:
     """Return what the columns' own descriptions take on the wire, at most."""
     return sum(len((column.name + column.description + column.unit).encode()) + 32 for column in columns)
+
+
+def _token_bytes(order: Sequence[SortKey]) -> int:
+    """Return what the token of the next page takes, at most: six bytes for a character in JSON, and base64."""
+    return sum(8 * TEXT_KEY_CHARACTERS if key.column.type is ColumnType.TEXT else 128 for key in order)

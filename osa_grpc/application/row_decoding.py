@@ -63,12 +63,17 @@ async def stream_rows(
                 yield row
 
 
-async def count_rows(
+def count_rows(
     outputs: HookOutputs, hook: HookDefinition, *, subject_id: str, max_row_bytes: int = MAX_ROW_BYTES
 ) -> int:
-    """Decode everything, keep nothing, and return how many rows there are. Raises BadOutputError."""
-    batches = _batches(outputs, hook, subject_id=subject_id, max_row_bytes=max_row_bytes)
-    return sum([len(batch) async for batch in batches])
+    """Decode everything, keep nothing, and return how many rows there are: a verdict's pass over the output. Blocks.
+
+    Raises:
+        BadOutputError: the output is not what the hook declares.
+    """
+    with outputs.features() as source:
+        rows = decode_rows(source, hook, subject_id=subject_id, max_row_bytes=max_row_bytes)
+        return sum(1 for _ in rows)
 
 
 async def _batches(

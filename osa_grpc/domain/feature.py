@@ -8,7 +8,7 @@ from datetime import datetime
 
 from osa_grpc.domain.column import SYSTEM_COLUMNS, QueryColumn
 from osa_grpc.domain.errors import ColumnConflict, ConflictError
-from osa_grpc.domain.hook import FeatureSpec, TableFeatureSpec
+from osa_grpc.domain.hook import MAX_COLUMNS, FeatureSpec, TableFeatureSpec
 from osa_grpc.domain.names import ConventionRef
 from osa_grpc.domain.value import Value
 
@@ -66,6 +66,13 @@ def merge_feature_spec(hook: str, existing: TableFeatureSpec, wanted: TableFeatu
         if column.required:
             conflicts.append(ColumnConflict(column=column.name, expected="absent", found=column.shape))
         merged.append(column)
+    if len(merged) > MAX_COLUMNS:
+        first = merged[MAX_COLUMNS].name
+        conflicts.append(
+            ColumnConflict(
+                column=first, expected=f"at most {MAX_COLUMNS} columns", found=f"{len(merged)} columns"
+            )
+        )
     if conflicts:
         raise ConflictError(hook=hook, columns=conflicts)
     return TableFeatureSpec(cardinality=existing.cardinality, columns=tuple(merged))

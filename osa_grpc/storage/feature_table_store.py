@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _SQL = Statements("feature_table.sql")
 
-_EXACT_COUNT: Final = 10_000  # more rows than these are not counted one by one
+_EXACT_COUNT: Final = 1000  # more rows than these are not counted one by one
 
 
 class PostgresFeatureTableStore:

