@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
+from osa_grpc.server.metrics import Metrics
 from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
 from tests.fixtures.documents import ROOT
@@ -56,6 +57,16 @@ def test_the_page_has_the_settings_of_the_code() -> None:
     found = SETTINGS.search(PAGE)
     assert found
     assert found[2].strip() == settings_table()
+
+
+def test_the_page_has_the_metrics_of_the_code() -> None:
+    declared = {
+        f"{metric.name}_total" if metric.type == "counter" else metric.name
+        for metric in Metrics().registry.collect()
+    }
+    sources = "\n".join(path.read_text() for path in (ROOT / "osa_grpc").rglob("*.py"))
+    declared |= {f"osa_grpc_{name}" for name in re.findall(r'metrics\.gauge\("(\w+)"', sources)}
+    assert set(re.findall(r"`(osa_grpc_\w+)`", PAGE)) == declared
 
 
 def test_the_page_has_a_health_name_for_every_service() -> None:

@@ -61,6 +61,7 @@ def test_the_example_rejects_what_is_not_dna(folder: Path) -> None:
 
 def test_the_readme_has_the_same_example() -> None:
     assert files_of("README.md") == files_of(DOCUMENT)
+    assert commands_of("README.md")["server"] == commands_of(DOCUMENT)["server"]
 
 
 def test_the_page_has_every_kind_of_failure() -> None:
