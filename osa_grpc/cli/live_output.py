@@ -4,6 +4,7 @@ One run: a line for each hook, with its latest progress. Several runs: a line fo
 keeping (reasons, failures, log lines) is printed above and stays.
 """
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from osa_grpc.cli.presentation import enum_word, seconds
 from osa_grpc.cli.run_story import HookStory, RunStory
 from osa_grpc.wire import pb
 
+_FRAME_SECONDS = 0.125
 _MARKS: dict[int, tuple[str, str]] = {
     pb.VERDICT_PASSED: ("✓", "green"),
     pb.VERDICT_REJECTED: ("✗", "yellow"),
@@ -100,7 +102,7 @@ class LiveBoard:
         yield Group(*parts)
 
     def _one(self, story: RunStory) -> Table:
-        table = Table.grid(padding=(0, 2))
+        table = _grid(gap=2)
         for hook in story.hooks.values():
             said = hook.outcome or hook.progress
             table.add_row(
@@ -121,7 +123,7 @@ class LiveBoard:
     def _cell(self, hook: HookStory | None, *, over: bool) -> RenderableType:
         if hook is None:
             return ""
-        grid = Table.grid(padding=(0, 1))
+        grid = _grid(gap=1)
         passed = hook.verdict == pb.VERDICT_PASSED
         grid.add_row(self._mark(hook, over=over), _time(hook), Text(hook.outcome if passed else "", "dim"))
         return grid
@@ -144,6 +146,14 @@ class LiveBoard:
         return Text(text, "dim", overflow="ellipsis")
 
 
+def _grid(*, gap: int) -> Table:
+    """A grid whose rows are one line each, whatever is in them."""
+    grid = Table.grid(padding=(0, gap))
+    for _ in range(4 if gap > 1 else 3):
+        grid.add_column(no_wrap=True, overflow="ellipsis")
+    return grid
+
+
 def _time(hook: HookStory) -> Text:
     if hook.duration or hook.started_at is None:
         return Text(hook.duration, "dim")
@@ -152,8 +162,21 @@ def _time(hook: HookStory) -> Text:
 
 @contextmanager
 def live_board(*, hooks: Sequence[str]) -> Iterator[LiveBoard]:
-    """Draw a board while the block runs; its last picture stays."""
+    """Draw a board while the block runs, inside an event loop; its last picture stays.
+
+    It is drawn by the loop's own thread: rich's loses lines when what it draws changes in height meanwhile.
+    """
     console = Console()
     board = LiveBoard(console=console, hooks=hooks)
-    with Live(board, console=console, refresh_per_second=8, vertical_overflow="visible"):
-        yield board
+    with Live(board, console=console, auto_refresh=False, vertical_overflow="visible") as live:
+        drawing = asyncio.get_running_loop().create_task(_draw(live), name="live view")
+        try:
+            yield board
+        finally:
+            drawing.cancel()
+
+
+async def _draw(live: Live) -> None:
+    while True:
+        live.refresh()
+        await asyncio.sleep(_FRAME_SECONDS)

@@ -78,7 +78,8 @@ class RunStory:
     def _hook_progress(self, event: pb.HookProgressed) -> str:
         hook = self._hook(event.hook)
         progress = event.progress
-        hook.progress = ": ".join(filter(None, (progress.step, progress.message or progress.status)))
+        said = ": ".join(filter(None, (progress.step, progress.message or progress.status)))
+        hook.progress = " ".join(said.split())
         dropped = f" ({event.dropped_count} lines of progress were not kept)" if event.dropped_count else ""
         return f"{hook.name}: {hook.progress}{dropped}"
 

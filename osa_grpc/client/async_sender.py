@@ -80,7 +80,7 @@ class AsyncSender:
             await asyncio.sleep(repeating.seconds_after(error))
 
     async def _upload_once(self, plan: UploadPlan, progress: Progress | None) -> pb.DepositionFile:
-        requests = plan.requests(progress=progress)
+        requests, sent = plan.requests(progress=None), 0
         upload = cast(
             "grpc.aio.StreamUnaryMultiCallable[pb.UploadFileRequest, pb.UploadFileResponse]",
             self.stubs.depositions.UploadFile,
@@ -93,6 +93,9 @@ class AsyncSender:
                     await call.write(request)
                 except (grpc.RpcError, asyncio.InvalidStateError):
                     break  # the server has answered before the end: its status, below, says why
+                sent += len(request.chunk)
+                if progress is not None:
+                    progress(sent, plan.size_bytes)
             await call.done_writing()
             file = (await answer.response()).file
         finally:

@@ -169,7 +169,8 @@ class BlockingClient:
             source: a path, bytes, or a file opened for reading in binary.
             file_name: its name there; by default the source's own.
             media_type: its media type.
-            progress: called after each piece with the bytes sent so far and the size, if it is known.
+            progress: called after each piece with the bytes sent so far and the size, if it is known, from a thread of
+                grpc's.
             request_id: a name for this request.
 
         Raises:
@@ -197,12 +198,14 @@ class BlockingClient:
             DownloadError: what was received is not the file.
         """
         download = FileDownload(name=name, resumption=self._sender.resumption(ignore))
-        with PartFile(Path(path), progress=progress) as part:
+        with PartFile(Path(path)) as part:
             with contextlib.closing(
                 self._sender.resume(download, self._sender.stubs.depositions.DownloadFile)
             ) as pieces:
                 for piece in pieces:
-                    part.write(piece, download.file)
+                    part.write(piece)
+                    if progress is not None:
+                        progress(*download.progress)
             part.keep()
         assert download.file is not None
         return download.file

@@ -172,7 +172,7 @@ class Client:
             source: a path, bytes, or a file opened for reading in binary.
             file_name: its name there; by default the source's own.
             media_type: its media type.
-            progress: called after each piece with the bytes sent so far and the size, if it is known.
+            progress: called after each piece with the bytes sent so far and the size, if it is known, in the event loop.
             request_id: a name for this request.
 
         Raises:
@@ -200,12 +200,14 @@ class Client:
             DownloadError: what was received is not the file.
         """
         download = FileDownload(name=name, resumption=self._sender.resumption(ignore))
-        with PartFile(Path(path), progress=progress) as part:
+        with PartFile(Path(path)) as part:
             async with contextlib.aclosing(
                 self._sender.resume(download, self._sender.stubs.depositions.DownloadFile)
             ) as pieces:
                 async for piece in pieces:
-                    await asyncio.to_thread(part.write, piece, download.file)
+                    await asyncio.to_thread(part.write, piece)
+                    if progress is not None:
+                        progress(*download.progress)
             part.keep()
         assert download.file is not None
         return download.file

@@ -48,6 +48,11 @@ class FileDownload:
         return [response.data]
 
     @property
+    def progress(self) -> tuple[int, int | None]:
+        """The bytes received so far, and the size if it is known."""
+        return self._position, self.file.size_bytes if self.file is not None else None
+
+    @property
     def wants_new_call(self) -> bool:
         """Never: the server ends its calls itself."""
         return False

@@ -4,17 +4,12 @@ import uuid
 from pathlib import Path
 from typing import Self
 
-from osa_grpc.client.uploading import Progress
-from osa_grpc.wire import pb
-
 
 class PartFile:
     """A file beside its target while it is written; a context manager, after which it is the target or is gone."""
 
-    def __init__(self, target: Path, *, progress: Progress | None) -> None:
+    def __init__(self, target: Path) -> None:
         self._target = target
-        self._progress = progress
-        self._written = 0
         self._part = target.with_name(f".{uuid.uuid4()}.part")
         self._file = self._part.open("xb")
 
@@ -25,12 +20,9 @@ class PartFile:
         self._file.close()
         self._part.unlink(missing_ok=True)
 
-    def write(self, piece: bytes, file: pb.DepositionFile | None) -> None:
-        """Append a piece of `file`."""
+    def write(self, piece: bytes) -> None:
+        """Append a piece."""
         self._file.write(piece)
-        self._written += len(piece)
-        if self._progress is not None:
-            self._progress(self._written, file.size_bytes if file is not None else None)
 
     def keep(self) -> None:
         """Let it be the target, replacing what was there."""
