@@ -1,6 +1,5 @@
 """Literals of the filter language: what may be written for a column, and the typed value it means."""
 
-import json
 import math
 import re
 import uuid
@@ -106,17 +105,3 @@ def _json(text: str) -> str | float | int | bool:
         return text
     number = _number(text)
     return int(text) if re.fullmatch(r"-?[0-9]+", text) else number
-
-
-def as_written(value: FilterValue) -> str:
-    """Return a literal that means the value."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case int() | float():
-            return json.dumps(value)
-        case datetime() | date():
-            return f'"{value.isoformat()}"'
-        case _:
-            escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
-            return f'"{escaped}"'

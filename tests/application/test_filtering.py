@@ -1,3 +1,4 @@
+import json
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -8,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osa_grpc.application.filtering import parse_filter, parse_order_by
-from osa_grpc.application.literals import as_written
 from osa_grpc.domain.column import SYSTEM_COLUMNS, ColumnType, QueryColumn
 from osa_grpc.domain.errors import InvalidRequestError
 from osa_grpc.domain.filter import And, Comparison, Contains, Filter, Not, Operator, Or, Present, SortKey
@@ -255,6 +255,19 @@ TREES: st.SearchStrategy[Filter] = st.recursive(
 
 def _flat(operands: Sequence[Filter], kind: type[And] | type[Or]) -> tuple[Filter, ...]:
     return tuple(g for f in operands for g in (f.operands if isinstance(f, kind) else (f,)))
+
+
+def as_written(value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return json.dumps(value)
+        case datetime() | date():
+            return f'"{value.isoformat()}"'
+        case _:
+            escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+            return f'"{escaped}"'
 
 
 def written(tree: Filter) -> str:
