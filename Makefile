@@ -71,7 +71,7 @@ build/googleapis: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" proto/generate --imports
 
 bench-%: environment
-	@$(BIN)/python bench/bench_$(subst -,_,$*).py
+	@$(BIN)/python -m bench.bench_$(subst -,_,$*)
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
