@@ -22,7 +22,7 @@ from osa_grpc.application.registration import (
     make_feature_tables,
 )
 from osa_grpc.application.role import Role
-from osa_grpc.application.row_decoding import decode_rows, stream_rows
+from osa_grpc.application.row_decoding import count_rows, stream_rows
 from osa_grpc.application.run_execution import ExecutionRules, RunExecutor
 from osa_grpc.application.run_observer import ObservationLimits
 from osa_grpc.application.run_worker import RunWorker
@@ -241,8 +241,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
 
 
 def _count_rows(outputs: HookOutputs, hook: HookDefinition, subject_id: str) -> int:
-    with outputs.features() as source:
-        return sum(1 for _ in decode_rows(source, hook, subject_id=subject_id))
+    return count_rows(outputs, hook, subject_id=subject_id)
 
 
 def _stream_rows(
