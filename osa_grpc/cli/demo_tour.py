@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from osa_grpc.cli.conventions import convention_from_json
-from osa_grpc.cli.deposit import Wanted, create
+from osa_grpc.cli.deposit import upload
 from osa_grpc.cli.features import first_rows
 from osa_grpc.cli.following import follow_run
 from osa_grpc.cli.output import PlainOutput
@@ -99,8 +99,9 @@ async def _deposit_all(client: Client, convention: pb.Convention, example: Path)
 
 async def _deposit_one(client: Client, convention: str, path: Path, metadata: Path, board: RunBoard) -> Told:
     label = path.name.partition(".")[0]
-    wanted = Wanted(files=[path], metadata=json.loads(await _read(metadata / f"{label}.json")))
-    draft = await create(client, convention, wanted, board, label=label)
+    fields = json.loads(await _read(metadata / f"{label}.json"))
+    draft = await client.create_deposition(convention, metadata=fields)
+    await upload(client, draft.name, [path], board, label=label)
     run = await client.submit_deposition(draft.name)
     finished = await follow_run(client, run, board, label=label)
     return Told(label=label, run=await client.get_run(run.name), finished=finished)

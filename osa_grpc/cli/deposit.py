@@ -76,66 +76,62 @@ async def deposit(
     client = session.client
     with run_board(for_programs=session.out.is_json) as board:
         if existing is not None:
-            draft = await correct(client, full_name("depositions", existing), wanted, board)
+            draft = await client.get_deposition(full_name("depositions", existing))
         else:
-            draft = await create(client, full_name("conventions", convention or ""), wanted, board)
-        if not submit:
-            session.out.resource(await client.get_deposition(draft.name))
-            return
-        run = await client.submit_deposition(draft.name)
+            metadata = {**(wanted.metadata or {}), **wanted.changes}
+            draft = await client.create_deposition(
+                full_name("conventions", convention or ""), metadata=metadata
+            )
+            board.say(draft.name)
+        with _hint_when_cut_short(session, f"the draft stays: osa-grpc deposit --to {draft.name} ..."):
+            if existing is not None:
+                await _correct(client, draft, wanted)
+            await upload(client, draft.name, files, board)
+            if not submit:
+                session.out.resource(await client.get_deposition(draft.name))
+                return
+            run = await client.submit_deposition(draft.name)
         if not follow:
             session.out.result({"deposition": draft.name, "run": run.name}, plain=run.name)
             return
-        with _hint_when_interrupted(session, run):
+        with _hint_when_cut_short(session, f"the run goes on: osa-grpc run watch {run.name}"):
             finished = await follow_run(client, run, board, logs=logs)
     if finished.state != pb.RUN_STATE_COMPLETED:
         session.out.note(f"correct and submit again: osa-grpc deposit --to {draft.name} [FILES] [--set ...]")
     click.get_current_context().exit(exit_codes.of_run(finished.state))
 
 
-async def create(
-    client: Client, convention: str, wanted: Wanted, board: RunBoard, *, label: str = ""
-) -> pb.Deposition:
-    """Make a draft and upload the files."""
-    draft = await client.create_deposition(convention, metadata={**(wanted.metadata or {}), **wanted.changes})
-    if not label:
-        board.say(draft.name)
-    await _upload(client, draft.name, wanted.files, board, label=label)
-    return draft
-
-
-async def correct(client: Client, name: str, wanted: Wanted, board: RunBoard) -> pb.Deposition:
-    """Change a draft's metadata, and replace files by those of the same name."""
-    draft = await client.get_deposition(name)
+async def _correct(client: Client, draft: pb.Deposition, wanted: Wanted) -> None:
+    """Change a draft's metadata, and delete the files that will come anew."""
     if wanted.metadata is not None:
-        draft = await client.update_deposition(
-            name, metadata={**wanted.metadata, **wanted.changes}, etag=draft.etag
+        await client.update_deposition(
+            draft.name, metadata={**wanted.metadata, **wanted.changes}, etag=draft.etag
         )
     elif wanted.changes:
-        draft = await client.update_deposition(
-            name, metadata=wanted.changes, fields=list(wanted.changes), etag=draft.etag
+        await client.update_deposition(
+            draft.name, metadata=wanted.changes, fields=list(wanted.changes), etag=draft.etag
         )
-    there = {file.file_name: file async for file in client.list_files(name)}
-    for path in wanted.files:
-        if path.name in there:
-            await client.delete_file(there[path.name].name)
-    await _upload(client, name, wanted.files, board)
-    return draft
+    replaced = {path.name for path in wanted.files}
+    for file in [file async for file in client.list_files(draft.name)]:
+        if file.file_name in replaced:
+            await client.delete_file(file.name)
 
 
-async def _upload(
-    client: Client, name: str, files: Sequence[Path], board: RunBoard, *, label: str = ""
+async def upload(
+    client: Client, deposition: str, files: Sequence[Path], board: RunBoard, *, label: str = ""
 ) -> None:
+    """Upload files, one after the other."""
     for path in files:
-        await client.upload_file(name, path, progress=partial(board.upload, label, path.name))
+        await client.upload_file(deposition, path, progress=partial(board.upload, label, path.name))
 
 
 @contextlib.contextmanager
-def _hint_when_interrupted(session: Session, run: pb.Run) -> Iterator[None]:
+def _hint_when_cut_short(session: Session, hint: str) -> Iterator[None]:
+    """Say how to go on when the block ends with an error, or Ctrl-C."""
     try:
         yield
     except BaseException:
-        session.out.note(f"the run goes on: osa-grpc run watch {run.name}")
+        session.out.note(hint)
         raise
 
 

@@ -46,10 +46,17 @@ class _Program(LazyGroup):
             _drop_stdout()
             ctx.exit(exit_codes.UNEXPECTED)
         except Exception as error:
-            code = report(error, as_json=ctx.ensure_object(Invocation).output == "json")
+            code = report(_cause(error), as_json=ctx.ensure_object(Invocation).output == "json")
             if code is None:
                 raise
             ctx.exit(code)
+
+
+def _cause(error: Exception) -> Exception:
+    """The error itself, of what a group of tasks was ended by."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _drop_stdout() -> None:

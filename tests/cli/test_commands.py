@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from osa_grpc.cli import exit_codes
+from osa_grpc.cli.demo_server import demo_server
 from osa_grpc.cli.main import cli
 from tests.cli.conftest import CONVENTION, Osa
 
@@ -200,6 +201,7 @@ def test_a_file_of_the_wrong_kind_is_refused_with_its_reason(osa: Osa, moods: st
     result = osa("deposit", tmp_path / "note.exe", "--convention", moods, "--set", "mood=fine")
     assert result.exit_code == exit_codes.INVALID
     assert "FILE_EXTENSION" in result.stderr
+    assert f"the draft stays: osa-grpc deposit --to {result.stdout.splitlines()[0]}" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -264,6 +266,18 @@ def test_ctrl_c_is_quick_and_quiet(osa: Osa, moods: str, address: str) -> None:
     _, errors = watching.communicate(timeout=10)
     assert (watching.returncode, errors) == (exit_codes.INTERRUPTED, "")
     osa("run", "cancel", run)
+
+
+def test_a_server_that_stays_away_is_told_by_the_exit_code(docker_host: str, tmp_path: Path) -> None:
+    convention = tmp_path / "convention.json"
+    convention.write_text(json.dumps({**CONVENTION, "hooks": []}))
+    with demo_server(docker_host=docker_host, listen="127.0.0.1:0", data_directory=None) as server:
+        arguments = ["--server", server.address, "convention", "register", str(convention)]
+        assert CliRunner().invoke(cli, arguments).exit_code == 0
+    assert server.process.returncode == 0
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == exit_codes.UNAVAILABLE
+    assert "Traceback" not in result.output
 
 
 def test_a_reader_that_goes_away_is_no_traceback(address: str, moods: str) -> None:

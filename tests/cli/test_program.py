@@ -4,6 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import click
+import grpc
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -16,6 +18,7 @@ from osa_grpc.cli.main import cli
 from osa_grpc.cli.output import cell_json, cell_text
 from osa_grpc.cli.plain_table import plain_table
 from osa_grpc.cli.run_story import RunStory
+from osa_grpc.client import OsaRpcError
 from osa_grpc.wire import pb
 
 
@@ -199,3 +202,19 @@ def test_several_runs_are_drawn_as_a_line_each(board: LiveBoard) -> None:
     assert heading.split() == ["summary", "chains"]
     assert first.split() == ["1abc", "-", "✓", "1.2", "s", "1", "row", "completed"]
     assert second.split() == ["2abc", "·", "·", "waits"]
+
+
+def test_an_error_that_ended_a_group_of_tasks_is_told_like_any_other() -> None:
+    missing = OsaRpcError(
+        code=grpc.StatusCode.NOT_FOUND, message="run 'runs/1' does not exist", reason="RESOURCE_NOT_FOUND"
+    )
+
+    @click.command()
+    def fail() -> None:
+        raise ExceptionGroup("unhandled", [ExceptionGroup("inner", [missing])])
+
+    program = type(cli)(table={})
+    program.add_command(fail, "fail")
+    result = CliRunner().invoke(program, ["fail"])
+    assert result.exit_code == exit_codes.NOT_FOUND
+    assert result.stderr == "error: NOT_FOUND RESOURCE_NOT_FOUND: run 'runs/1' does not exist\n"
