@@ -121,6 +121,9 @@ class HookObserver(Protocol):
     async def progressed(self, lines: Sequence[HookProgress]) -> None:
         """The hook appended to `progress.jsonl`; batched every 50 ms at most."""
 
+    async def ended(self, end: "HookEnd") -> None:
+        """The container has ended, and was told of whole; it is being removed meanwhile. Not called if none ran."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSource:

@@ -37,11 +37,15 @@ async def publish(
 ) -> Run:
     """PUBLISHING → COMPLETED. The run's row is locked last, so that watchers and cancellers wait for no COPY.
 
+    A run in another state is returned as it is, and nothing is written: a commit whose answer was cut off may have happened.
+
     Raises:
         LeaseLostError: another worker has the run, or it is over: nothing was written.
     """
     run = await tx.runs.find(lease.run)
     assert run is not None
+    if run.state is not RunState.PUBLISHING:
+        return await tx.runs.lock(lease)
     deposition = await tx.depositions.find(run.source.deposition)
     assert deposition is not None
     now = await tx.now()

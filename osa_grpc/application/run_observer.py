@@ -1,13 +1,29 @@
-"""Writes down what happens while a hook runs, under the lease of its run, as it happens."""
+"""Writes down what happens while a hook runs, and how it ended, under the lease of its run, as it happens."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from osa_grpc.application.patience import through_outages
-from osa_grpc.application.ports import HookJob
+from osa_grpc.application.ports import HookEnd, HookJob, HookOutputs
+from osa_grpc.application.run_control import end_run
 from osa_grpc.application.storage_ports import RunLease, Storage, Transaction
-from osa_grpc.domain.run import HookExecutionState, HookProgress, Provenance, Run
-from osa_grpc.domain.run_event import HookProgressed, HookStarted
+from osa_grpc.application.verdict import Judgement, judge
+from osa_grpc.domain.hook import HookDefinition
+from osa_grpc.domain.run import (
+    HookExecution,
+    HookExecutionState,
+    HookProgress,
+    Provenance,
+    Run,
+    RunState,
+    Verdict,
+)
+from osa_grpc.domain.run_event import HookFinished, HookProgressed, HookStarted, RunEventKind
+
+RowCount = Callable[[HookOutputs, HookDefinition, str], int]
+"""Decodes a hook's rows, and returns how many there are. Blocks; raises BadOutputError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,18 +34,43 @@ class ObservationLimits:
     progress_events: int = 10_000
 
 
-class RunObserver:
-    """The `HookObserver` of one attempt. While the database is away it waits; when the lease is lost it raises."""
+@dataclass(frozen=True, kw_only=True)
+class Conclusion:
+    """The verdict on an attempt, what was judged, and the run as it was written down."""
 
-    def __init__(self, *, storage: Storage, lease: RunLease, job: HookJob, limits: ObservationLimits) -> None:
+    judgement: Judgement
+    outputs: HookOutputs | None
+    run: Run
+
+
+class RunObserver:
+    """The `HookObserver` of one attempt. While the database is away it waits; when the lease is lost it raises.
+
+    `is_last`: once this hook has passed, the run is to be published.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage: Storage,
+        lease: RunLease,
+        job: HookJob,
+        limits: ObservationLimits,
+        count_rows: RowCount,
+        is_last: bool,
+    ) -> None:
         self._storage = storage
         self._lease = lease
         self._job = job
         self._limits = limits
+        self._count_rows = count_rows
+        self._is_last = is_last
         self._progress_count = 0
         self._latest: HookProgress | None = None
-        self.log_bytes = 0
-        self.is_log_truncated = False
+        self._log_bytes = 0
+        self._is_log_truncated = False
+        self._judged: tuple[HookEnd, Judgement] | None = None
+        self._written: Run | None = None
 
     async def started(self, provenance: Provenance) -> None:
         """Say that the container runs, and what it is."""
@@ -52,19 +93,19 @@ class RunObserver:
 
     async def wrote_log(self, data: bytes) -> None:
         """Keep the bytes, up to the cap."""
-        kept = data[: self._limits.log_bytes - self.log_bytes]
-        self.is_log_truncated |= len(kept) < len(data)
+        kept = data[: self._limits.log_bytes - self._log_bytes]
+        self._is_log_truncated |= len(kept) < len(data)
         if not kept:
             return
 
         async def write() -> None:
             async with self._storage.transaction() as tx:
                 await tx.run_logs.append(
-                    self._job.run, self._job.execution, self._job.attempt, self.log_bytes, kept
+                    self._job.run, self._job.execution, self._job.attempt, self._log_bytes, kept
                 )
 
         await through_outages(write)
-        self.log_bytes += len(kept)
+        self._log_bytes += len(kept)
 
     async def progressed(self, lines: Sequence[HookProgress]) -> None:
         """Append the lines to the history, up to the cap; count the rest."""
@@ -89,17 +130,108 @@ class RunObserver:
 
         await self._under_lease(write)
 
-    def dropped_progress(self) -> HookProgressed | None:
-        """Return the event that says how many progress lines were not kept; None if all were."""
-        dropped = self._progress_count - self._limits.progress_events
-        if dropped <= 0 or self._latest is None:
-            return None
-        return HookProgressed(
-            hook=self._job.hook.name,
-            attempt=self._job.attempt,
-            progress=self._latest,
-            dropped_count=dropped,
+    async def ended(self, end: HookEnd) -> None:
+        """Judge; and if it has passed, write that. A verdict that ends the run is written once the container is gone."""
+        judged, judgement = await asyncio.to_thread(self._judge, end)
+        self._judged = judged, judgement
+        if judgement.verdict is Verdict.PASSED:
+            self._written = await self._write(judged, judgement)
+
+    async def conclude(self, end: HookEnd) -> Conclusion:
+        """Write the verdict, unless `ended` has; and if it is not `passed`, the run's end. The container is gone."""
+        if self._judged is None:
+            self._judged = await asyncio.to_thread(self._judge, end)
+        judged, judgement = self._judged
+        run = self._written or await self._write(judged, judgement)
+        return Conclusion(judgement=judgement, outputs=judged.outputs, run=run)
+
+    def _judge(self, end: HookEnd) -> tuple[HookEnd, Judgement]:
+        """Read the outputs (blocking), and complete the provenance with their digest."""
+        judgement = judge(
+            end, lambda outputs: self._count_rows(outputs, self._job.hook, self._job.subject.id)
         )
+        if end.outputs is not None:
+            digest = {"output_sha256": end.outputs.sha256()}
+            end = replace(end, provenance=end.provenance.model_copy(update=digest))
+        return end, judgement
+
+    async def _write(self, end: HookEnd, judgement: Judgement) -> Run:
+        async def write() -> Run:
+            async with self._storage.transaction() as tx:
+                run = await tx.runs.lock(self._lease)
+                execution = run.execution(self._job.hook.name)
+                if execution.state is HookExecutionState.FINISHED:
+                    return run  # the commit whose answer was cut off had happened
+                await tx.run_logs.close(
+                    self._job.execution, self._job.attempt, is_truncated=self._is_log_truncated
+                )
+                if run.state is RunState.CANCELLING:
+                    return run
+                now = await tx.now()
+                finished = self._finished(execution, end, judgement, at=now)
+                return await self._save(tx, run.with_execution(finished), end, judgement, at=now)
+
+        return await through_outages(write)
+
+    async def _save(
+        self, tx: Transaction, run: Run, end: HookEnd, judgement: Judgement, *, at: datetime
+    ) -> Run:
+        events = self._last_events(end, judgement)
+        match judgement.verdict:
+            case Verdict.PASSED:
+                if self._is_last and run.state is RunState.RUNNING:
+                    run = run.publishing()
+                await tx.runs.save(run)
+                await tx.runs.append(run.id, events)
+            case Verdict.REJECTED:
+                run = run.rejected(reason=judgement.rejection_reason or "", at=at)
+                await end_run(tx, run, before=tuple(events))
+            case Verdict.FAILED:
+                assert judgement.failure is not None
+                run = run.failed(failure=judgement.failure, at=at)
+                await end_run(tx, run, before=tuple(events))
+        return run
+
+    def _finished(
+        self, execution: HookExecution, end: HookEnd, judgement: Judgement, *, at: datetime
+    ) -> HookExecution:
+        return execution.model_copy(
+            update={
+                "state": HookExecutionState.FINISHED,
+                "verdict": judgement.verdict,
+                "rejection_reason": judgement.rejection_reason,
+                "failure": judgement.failure,
+                "row_count": judgement.row_count,
+                "log_bytes": self._log_bytes,
+                "ended_at": at,
+                "provenance": end.provenance,
+            }
+        )
+
+    def _last_events(self, end: HookEnd, judgement: Judgement) -> list[RunEventKind]:
+        events: list[RunEventKind] = []
+        dropped_count = self._progress_count - self._limits.progress_events
+        if dropped_count > 0 and self._latest is not None:
+            events.append(
+                HookProgressed(
+                    hook=self._job.hook.name,
+                    attempt=self._job.attempt,
+                    progress=self._latest,
+                    dropped_count=dropped_count,
+                )
+            )
+        events.append(
+            HookFinished(
+                hook=self._job.hook.name,
+                attempt=self._job.attempt,
+                verdict=judgement.verdict,
+                rejection_reason=judgement.rejection_reason,
+                failure=judgement.failure,
+                row_count=judgement.row_count,
+                duration=_duration(end),
+            )
+        )
+        return events
 
     async def _under_lease(self, write: Callable[[Transaction, Run], Awaitable[None]]) -> None:
         before = -1
@@ -114,3 +246,9 @@ class RunObserver:
                 await write(tx, run)
 
         await through_outages(once)
+
+
+def _duration(end: HookEnd) -> timedelta:
+    if end.started_at is None or end.ended_at is None:
+        return timedelta()
+    return max(timedelta(), end.ended_at - end.started_at)

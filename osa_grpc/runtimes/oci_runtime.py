@@ -7,7 +7,7 @@ import contextlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import structlog
 
@@ -36,7 +36,9 @@ from osa_grpc.runtimes.staging import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from pathlib import Path
+    from types import TracebackType
 
     from osa_grpc.application.ports import (
         EngineDescription,
@@ -118,15 +120,20 @@ class OciRuntime:
                 }
             )
             spec = self._spec(job, image, staged, limits)
-            async with self._engine.hold(spec, grace=self._rules.stop_grace) as container:
+            async with (
+                _Telling() as telling,
+                self._engine.hold(spec, grace=self._rules.stop_grace) as container,
+            ):
                 await attempt.run(container, staged.output_directory, limits)
+                end = attempt.end_with_outputs(self._outputs(job))
+                telling.begin(observer.ended(end))
         except ImageNotThereError as error:
             return attempt.end(FailureKind.IMAGE_PULL, str(error), retryable=error.retryable)
         except ConfigRefusedError as error:
             return attempt.end(FailureKind.CONFIG, str(error))
         except EngineError as error:
             return attempt.end(FailureKind.ENGINE, str(error), retryable=True)
-        return attempt.end_with_outputs(self._outputs(job))
+        return end
 
     def outputs(self, job: HookJob) -> HookOutputs | None:
         """Return what an attempt that ended left behind, or None if it is not here (any more)."""
@@ -189,6 +196,31 @@ class OciRuntime:
             nano_cpus=int(limits.cpu_cores * 10**9),
             log_bytes=self._rules.log_cap_bytes,
         )
+
+
+class _Telling:
+    """Tells the observer of a container's end beside its removal; left when both are done, or the block has failed."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, telling: Coroutine[object, object, None]) -> None:
+        self._task = asyncio.create_task(telling, name="tell of a container's end")
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._task is None:
+            return
+        try:
+            if kind is None:
+                await self._task
+        finally:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 class _Attempt:

@@ -349,6 +349,45 @@ async def test_an_observer_that_fails_ends_the_hook(workshop: Workshop) -> None:
     assert await workshop.containers() == []
 
 
+async def test_a_hook_has_ended_before_its_container_has_gone(workshop: Workshop) -> None:
+    end, observer = await workshop.run("echo '[]' > /osa/out/features.json; echo last words")
+    assert observer.end is end
+    assert observer.log == b"last words\n"
+
+
+async def test_an_observer_that_fails_at_the_end_leaves_no_container(workshop: Workshop) -> None:
+    class Refusing(Remembering):
+        async def ended(self, end: HookEnd) -> None:
+            raise LookupError("the lease is lost", end.exit_code)
+
+    with pytest.raises(LookupError, match="the lease is lost"):
+        await workshop.runtime.run(workshop.job(await workshop.image("true")), Refusing())
+    assert await workshop.containers() == []
+
+
+async def test_a_call_that_is_cancelled_while_its_observer_takes_in_the_end_leaves_nothing(
+    workshop: Workshop,
+) -> None:
+    reached, left = asyncio.Event(), asyncio.Event()
+
+    class Slow(Remembering):
+        async def ended(self, end: HookEnd) -> None:
+            self.end = end
+            reached.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                left.set()
+
+    running = asyncio.create_task(workshop.runtime.run(workshop.job(await workshop.image("true")), Slow()))
+    await reached.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    assert left.is_set()
+    assert await workshop.containers() == []
+
+
 async def test_outputs_stay_until_their_run_is_discarded(workshop: Workshop) -> None:
     job = workshop.job(await workshop.image("echo '[]' > /osa/out/features.json"))
     assert workshop.runtime.outputs(job) is None
