@@ -32,6 +32,7 @@ from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.runtimes.docker_engine import DockerEngine
 from osa_grpc.runtimes.engine_search import find_engine, usual_places
 from osa_grpc.runtimes.oci_runtime import OciRules, OciRuntime
+from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.directory_lock import DirectoryLock
 from osa_grpc.server.embedded import EmbeddedPostgres
 from osa_grpc.server.health import Health
@@ -49,7 +50,8 @@ from osa_grpc.server.settings import Settings
 from osa_grpc.server.supervisor import Supervisor
 from osa_grpc.server.sweeping import Reaper
 from osa_grpc.server.watch_encoder import ProtoWatchEncoder
-from osa_grpc.storage.database import Database
+from osa_grpc.storage.archive_keeper import keeper_of
+from osa_grpc.storage.database import Database, place
 from osa_grpc.storage.doorbell import Doorbell
 from osa_grpc.storage.files import ObstoreFileStore
 from osa_grpc.storage.migrations import runner as migrations
@@ -129,6 +131,12 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         else:
             await migrations.check_schema(dsn)
         database = await stack.enter_async_context(Database(dsn=dsn, max_size=settings.database_pool_size))
+        identity = server_id(settings.data_directory)
+        if await keeper_of(database, identity) != identity:
+            raise CannotStartError(
+                f"The database at {place(dsn)} belongs to a server with another data directory than "
+                f"{settings.data_directory}, which has its files. Start with that directory, or with another database."
+            )
         files = ObstoreFileStore(url=(settings.data_directory / "files").absolute().as_uri())
         docker_host = settings.docker_host or await asyncio.to_thread(find_engine) or usual_places()[0]
         engine = await stack.enter_async_context(DockerEngine(docker_host=docker_host))
@@ -136,7 +144,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             engine=engine,
             files=files,
             work_directory=settings.data_directory / "work",
-            server_id=server_id(settings.data_directory),
+            server_id=identity,
             rules=OciRules(
                 pull_timeout=timedelta(seconds=settings.pull_timeout_seconds),
                 stop_grace=timedelta(seconds=settings.stop_grace_seconds),

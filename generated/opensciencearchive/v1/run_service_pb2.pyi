@@ -32,9 +32,7 @@ class _ClosingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Closing
     """Never sent."""
     CLOSING_REASON_SERVER_DRAINING: _ClosingReason.ValueType  # 1
     """The server stops."""
-    CLOSING_REASON_SLOW_CONSUMER: _ClosingReason.ValueType  # 2
-    """The client did not take a message for 30 s."""
-    CLOSING_REASON_REBALANCE: _ClosingReason.ValueType  # 3
+    CLOSING_REASON_REBALANCE: _ClosingReason.ValueType  # 2
     """The stream has reached its maximum age; clients spread onto new servers."""
 
 class ClosingReason(_ClosingReason, metaclass=_ClosingReasonEnumTypeWrapper):
@@ -44,9 +42,7 @@ CLOSING_REASON_UNSPECIFIED: ClosingReason.ValueType  # 0
 """Never sent."""
 CLOSING_REASON_SERVER_DRAINING: ClosingReason.ValueType  # 1
 """The server stops."""
-CLOSING_REASON_SLOW_CONSUMER: ClosingReason.ValueType  # 2
-"""The client did not take a message for 30 s."""
-CLOSING_REASON_REBALANCE: ClosingReason.ValueType  # 3
+CLOSING_REASON_REBALANCE: ClosingReason.ValueType  # 2
 """The stream has reached its maximum age; clients spread onto new servers."""
 Global___ClosingReason: _TypeAlias = ClosingReason  # noqa: Y015
 

@@ -93,7 +93,8 @@ class RunServiceServicer:
         the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
         while nothing happens a `bookmark` comes every `bookmark_interval`.
 
-        Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND.
+        Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND, RESOURCE_EXHAUSTED
+        `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume with the last token it took).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

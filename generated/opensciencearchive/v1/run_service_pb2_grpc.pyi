@@ -46,7 +46,8 @@ class RunServiceStub:
     the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
     while nothing happens a `bookmark` comes every `bookmark_interval`.
 
-    Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND.
+    Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND, RESOURCE_EXHAUSTED
+    `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume with the last token it took).
     """
     ReadRunLog: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]
     """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
@@ -72,7 +73,8 @@ class RunServiceAsyncStub(RunServiceStub):
     the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
     while nothing happens a `bookmark` comes every `bookmark_interval`.
 
-    Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND.
+    Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND, RESOURCE_EXHAUSTED
+    `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume with the last token it took).
     """
     ReadRunLog: _aio.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]  # type: ignore[assignment]
     """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
@@ -119,7 +121,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
         while nothing happens a `bookmark` comes every `bookmark_interval`.
 
-        Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND.
+        Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND, RESOURCE_EXHAUSTED
+        `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume with the last token it took).
         """
 
     @_abc_1.abstractmethod

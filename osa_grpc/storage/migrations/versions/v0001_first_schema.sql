@@ -3,6 +3,14 @@
 
 CREATE SCHEMA features;
 
+-- One row: the server whose data directory has the bytes of this archive's files.
+CREATE TABLE osa.archive (
+    is_one boolean NOT NULL DEFAULT true,
+    server_id uuid NOT NULL,
+    CONSTRAINT archive_is_one_key PRIMARY KEY (is_one),
+    CONSTRAINT archive_is_one_check CHECK (is_one)
+);
+
 CREATE TABLE osa.convention (
     id text COLLATE "C" NOT NULL,
     version text COLLATE "C" NOT NULL,
