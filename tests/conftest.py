@@ -4,5 +4,6 @@ pytest_plugins = [
     "tests.fixtures.hooks",
     "tests.fixtures.postgres",
     "tests.fixtures.server",
+    "tests.fixtures.server_process",
     "tests.fixtures.storage",
 ]

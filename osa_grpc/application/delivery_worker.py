@@ -5,8 +5,8 @@ fails is tried again with backoff; a permanent error, or the last attempt, parks
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -42,7 +42,7 @@ class DeliveryWorker:
         doorbell: Doorbell,
         handlers: Mapping[str, Handler],
         worker: WorkerId,
-        lease: timedelta = timedelta(seconds=30),
+        lease: timedelta = timedelta(seconds=10),
         max_attempts: int = 8,
         poll: timedelta = timedelta(seconds=2),
     ) -> None:
@@ -86,7 +86,7 @@ class DeliveryWorker:
             )
             return
         try:
-            async with self._storage.transaction() as tx:
+            async with self._kept(lease), self._storage.transaction() as tx:
                 await handler.handle(tx, lease.event.body)
                 await tx.events.finish(lease)
         except LeaseLostError:
@@ -109,6 +109,26 @@ class DeliveryWorker:
                 await tx.events.fail(lease, text, retry_at=await tx.now() + wait)
         else:
             log.info("delivered")
+
+    @asynccontextmanager
+    async def _kept(self, lease: DeliveryLease) -> AsyncIterator[None]:
+        """Renew the lease while the block runs: what takes long is not taken over for that."""
+        keeper = asyncio.create_task(self._keep(lease), name=f"keep delivery {lease.delivery}")
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await asyncio.wait({keeper})
+
+    async def _keep(self, lease: DeliveryLease) -> None:
+        async def renew() -> None:
+            async with self._storage.transaction() as tx:
+                await tx.events.renew(lease, self._lease)
+
+        with suppress(LeaseLostError):  # found out again when the delivery is finished
+            while True:
+                await asyncio.sleep(self._lease.total_seconds() / 3)
+                await through_outages(renew)
 
     async def _park(self, lease: DeliveryLease, error: str) -> None:
         async with self._storage.transaction() as tx:

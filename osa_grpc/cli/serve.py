@@ -11,9 +11,11 @@ from osa_grpc.server.app import serve as serve_until
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.logs import configure_logs
 from osa_grpc.server.settings import Settings, read_settings
+from osa_grpc.server.supervisor import ServerFailedError
 from osa_grpc.storage.migrations.runner import SchemaError
 
 _CANNOT_START = 1
+_FAILED = 1
 
 
 def _setting_options(command: click.Command) -> click.Command:
@@ -55,6 +57,9 @@ def serve(config: Path | None, **flags: Any) -> None:  # noqa: ANN401 - click gi
     except (CannotStartError, SchemaError, OsaError) as error:
         click.echo(f"osa-grpc cannot start: {error}", err=True)
         sys.exit(_CANNOT_START)
+    except ServerFailedError as error:
+        click.echo(f"osa-grpc ended: {error}", err=True)
+        sys.exit(_FAILED)
 
 
 async def _serve(settings: Settings) -> None:

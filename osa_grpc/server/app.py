@@ -47,7 +47,7 @@ from osa_grpc.server.servicers.record_servicer import RecordServicer
 from osa_grpc.server.servicers.run_servicer import RunServicer
 from osa_grpc.server.servicers.server_servicer import ServerServicer
 from osa_grpc.server.settings import Settings
-from osa_grpc.server.supervisor import Supervisor
+from osa_grpc.server.supervisor import ServerFailedError, Supervisor
 from osa_grpc.server.sweeping import Reaper
 from osa_grpc.server.watch_encoder import ProtoWatchEncoder
 from osa_grpc.storage.archive_keeper import keeper_of
@@ -85,6 +85,7 @@ async def serve(settings: Settings, *, on_start: Callable[[Started], None], stop
 
     Raises:
         CannotStartError, UnavailableError, SchemaError: it cannot start, with the reason and the remedy.
+        ServerFailedError: a part failed.
     """
     async with running(settings) as (started, supervisor):
         on_start(started)
@@ -99,7 +100,7 @@ async def serve(settings: Settings, *, on_start: Callable[[Started], None], stop
                 wait.cancel()
         _LOG.info("stopping")
     if supervisor.reason is not None:
-        raise supervisor.reason
+        raise ServerFailedError(str(supervisor.reason) or repr(supervisor.reason)) from supervisor.reason
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
@@ -218,6 +219,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                 storage=storage,
                 doorbell=doorbell,
                 worker=worker,
+                lease=settings.lease,
                 handlers={
                     MAKE_FEATURE_TABLES: Handler(handle=make_feature_tables, give_up=give_up_feature_tables)
                 },

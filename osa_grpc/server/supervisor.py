@@ -15,6 +15,10 @@ class RoleEndedError(Exception):
     """A role ended although nobody asked it to: the server cannot go on."""
 
 
+class ServerFailedError(Exception):
+    """A part of the server failed while it served, so that it ended. The message says which and why, for people."""
+
+
 class Supervisor:
     """Starts roles and notices their end. `failed` is set as soon as one has ended by itself."""
 
