@@ -29,10 +29,13 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True)
 class Page(Generic[T_co]):
-    """A page of a listing. `after` is the position that continues it, None on the last page."""
+    """A page of a listing. `after` is the position that continues it, None on the last page; `positions` are those behind each
+    item, where a listing can be continued in the middle of a page.
+    """
 
     items: Sequence[T_co]
     after: Sequence[str] | None
+    positions: Sequence[Sequence[str]] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

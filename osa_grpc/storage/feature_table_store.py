@@ -5,6 +5,7 @@ Everything that changes a table happens under one advisory lock per hook, becaus
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -58,7 +59,7 @@ class PostgresFeatureTableStore:
         last = page.after[0] if page.after else None
         rows = await self._connection.fetch(_SQL["list"], last, page.size + 1)
         found = page_of(rows, page, item=_entry, position=("hook",))
-        return Page(items=await self._completed(found.items), after=found.after)
+        return replace(found, items=await self._completed(found.items))
 
     async def record(self, hook: str, spec: FeatureSpec) -> FeatureTable:
         """Store what registration decided: a new entry, or the next version of it when `spec` differs. Under `lock`."""

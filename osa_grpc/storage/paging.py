@@ -20,8 +20,9 @@ def page_of(
 ) -> Page[T]:
     """Make a page of rows, of which one more than asked for was read; `position` names the columns listed by."""
     kept = rows[: request.size]
-    after = [_text(kept[-1][column]) for column in position] if len(rows) > len(kept) and kept else None
-    return Page(items=[item(row) for row in kept], after=after)
+    positions = [[_text(row[column]) for column in position] for row in kept]
+    after = positions[-1] if len(rows) > len(kept) and kept else None
+    return Page(items=[item(row) for row in kept], after=after, positions=positions)
 
 
 def newest_first(request: PageRequest, *, keys: int) -> tuple[datetime | str | None, ...]:

@@ -1,18 +1,24 @@
 """What servicers have in common: answering request ids, and pages."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol, TypeVar
 
 from google.protobuf.message import Message
 
 from osa_grpc.application.requests import answer_once
-from osa_grpc.application.storage_ports import PageRequest, Storage, Transaction
+from osa_grpc.application.storage_ports import Page, PageRequest, Storage, Transaction
 from osa_grpc.wire import tokens
 from osa_grpc.wire.resource_names import page_size
 from osa_grpc.wire.tokens import PageBinding
+from osa_grpc.wire.transport import MAX_MESSAGE_BYTES
 
 M = TypeVar("M", bound=Message)
+T = TypeVar("T")
+
+_MARGIN_BYTES: Final = 64 * 1024
+_FRAME_BYTES: Final = 8  # tag and length of a message in a message
+_READ_ITEMS: Final = 50  # at a time, so that few large ones are in memory
 
 
 class PagedRequest(Protocol):
@@ -64,7 +70,25 @@ async def answer_content(
     return answer.FromString(stored)
 
 
-def page_request(request: PagedRequest, binding: PageBinding) -> PageRequest:
-    """Read size and token of a request for a page."""
-    after = tokens.read_page_token(request.page_token, binding)
-    return PageRequest(size=page_size(request.page_size), after=after)
+async def answer_page(
+    request: PagedRequest,
+    binding: PageBinding,
+    read: Callable[[PageRequest], Awaitable[Page[T]]],
+    make: Callable[[T], M],
+) -> tuple[list[M], str]:
+    """Return a page of a listing as messages, and the token that continues it; fewer than asked for where more fit no message."""
+    size = page_size(request.page_size)
+    after: Sequence[str] | None = tokens.read_page_token(request.page_token, binding)
+    messages: list[M] = []
+    bytes_left = MAX_MESSAGE_BYTES - _MARGIN_BYTES
+    while True:
+        page = await read(PageRequest(size=min(size - len(messages), _READ_ITEMS), after=after))
+        for item, position in zip(page.items, page.positions, strict=True):
+            message = make(item)
+            bytes_left -= message.ByteSize() + _FRAME_BYTES
+            if messages and bytes_left < 0:
+                return messages, tokens.page_token(binding, after)
+            messages.append(message)
+            after = position
+        if page.after is None or len(messages) == size:
+            return messages, tokens.page_token(binding, page.after)

@@ -10,7 +10,7 @@ from osa_grpc.application.registration import register_convention
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import Convention
 from osa_grpc.domain.srn import SrnAuthority
-from osa_grpc.server.servicers.answering import answer_mutation, page_request
+from osa_grpc.server.servicers.answering import answer_mutation, answer_page
 from osa_grpc.wire import pb, tokens
 from osa_grpc.wire.convention_codec import convention_to_proto, definition_from_proto
 from osa_grpc.wire.resource_names import convention_ref
@@ -60,13 +60,14 @@ class ConventionServicer(pb.ConventionServiceServicer):
         self, request: pb.ListConventionsRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListConventionsResponse:
         """Return a page."""
-        asked = page_request(request, _LISTING)
         async with self._storage.reading() as tx:
-            page = await tx.conventions.list(asked)
-        return pb.ListConventionsResponse(
-            conventions=[convention_to_proto(found, self._authority) for found in page.items],
-            next_page_token=tokens.page_token(_LISTING, page.after),
-        )
+            conventions, token = await answer_page(
+                request,
+                _LISTING,
+                tx.conventions.list,
+                lambda found: convention_to_proto(found, self._authority),
+            )
+        return pb.ListConventionsResponse(conventions=conventions, next_page_token=token)
 
     async def WatchConvention(
         self, request: pb.WatchConventionRequest, context: "grpc.aio.ServicerContext[object, object]"

@@ -16,7 +16,7 @@ from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.server.servicers.answering import (
     answer_content,
     answer_mutation,
-    page_request,
+    answer_page,
 )
 from osa_grpc.wire import pb, resource_names, tokens
 from osa_grpc.wire.deposition_codec import (
@@ -79,13 +79,14 @@ class DepositionServicer(pb.DepositionServiceServicer):
         self, request: pb.ListDepositionsRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListDepositionsResponse:
         """Return a page."""
-        asked = page_request(request, _LISTING)
         async with self._storage.reading() as tx:
-            page = await tx.depositions.list(asked)
-        return pb.ListDepositionsResponse(
-            depositions=[deposition_to_proto(found, self._authority) for found in page.items],
-            next_page_token=tokens.page_token(_LISTING, page.after),
-        )
+            depositions, token = await answer_page(
+                request,
+                _LISTING,
+                tx.depositions.list,
+                lambda found: deposition_to_proto(found, self._authority),
+            )
+        return pb.ListDepositionsResponse(depositions=depositions, next_page_token=token)
 
     async def DeleteDeposition(
         self, request: pb.DeleteDepositionRequest, context: "grpc.aio.ServicerContext[object, object]"
@@ -166,14 +167,12 @@ class DepositionServicer(pb.DepositionServiceServicer):
         """Return a page."""
         deposition = resource_names.deposition_id(request.parent, at=resource_names.PARENT)
         listing = tokens.page_binding("ListFiles", deposition)
-        asked = page_request(request, listing)
         async with self._storage.reading() as tx:
             await deposition_of(tx, deposition)
-            page = await tx.depositions.list_files(deposition, asked)
-        return pb.ListFilesResponse(
-            files=[file_to_proto(file) for file in page.items],
-            next_page_token=tokens.page_token(listing, page.after),
-        )
+            files, token = await answer_page(
+                request, listing, lambda page: tx.depositions.list_files(deposition, page), file_to_proto
+            )
+        return pb.ListFilesResponse(files=files, next_page_token=token)
 
     async def DeleteFile(
         self, request: pb.DeleteFileRequest, context: "grpc.aio.ServicerContext[object, object]"

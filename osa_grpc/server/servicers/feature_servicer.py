@@ -3,7 +3,7 @@ from typing import Final
 import grpc.aio
 
 from osa_grpc.application.querying import FeatureQuerying
-from osa_grpc.server.servicers.answering import page_request
+from osa_grpc.server.servicers.answering import answer_page
 from osa_grpc.wire import pb, tokens
 from osa_grpc.wire.column_codec import query_column_to_proto
 from osa_grpc.wire.feature_codec import feature_table_to_proto, row_to_proto
@@ -29,11 +29,8 @@ class FeatureServicer(pb.FeatureServiceServicer):
         self, request: pb.ListFeatureTablesRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListFeatureTablesResponse:
         """Return a page."""
-        page = await self._querying.list(page_request(request, _LISTING))
-        return pb.ListFeatureTablesResponse(
-            feature_tables=[feature_table_to_proto(table) for table in page.items],
-            next_page_token=tokens.page_token(_LISTING, page.after),
-        )
+        tables, token = await answer_page(request, _LISTING, self._querying.list, feature_table_to_proto)
+        return pb.ListFeatureTablesResponse(feature_tables=tables, next_page_token=token)
 
     async def QueryFeatures(
         self, request: pb.QueryFeaturesRequest, context: "grpc.aio.ServicerContext[object, object]"

@@ -4,7 +4,7 @@ import grpc.aio
 
 from osa_grpc.application.storage_ports import Storage
 from osa_grpc.domain.errors import NotFoundError
-from osa_grpc.server.servicers.answering import page_request
+from osa_grpc.server.servicers.answering import answer_page
 from osa_grpc.wire import pb, tokens
 from osa_grpc.wire.record_codec import record_to_proto
 from osa_grpc.wire.resource_names import record_ref
@@ -33,10 +33,6 @@ class RecordServicer(pb.RecordServiceServicer):
         self, request: pb.ListRecordsRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListRecordsResponse:
         """Return a page."""
-        asked = page_request(request, _LISTING)
         async with self._storage.reading() as tx:
-            page = await tx.records.list(asked)
-        return pb.ListRecordsResponse(
-            records=[record_to_proto(found) for found in page.items],
-            next_page_token=tokens.page_token(_LISTING, page.after),
-        )
+            records, token = await answer_page(request, _LISTING, tx.records.list, record_to_proto)
+        return pb.ListRecordsResponse(records=records, next_page_token=token)

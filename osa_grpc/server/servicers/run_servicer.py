@@ -13,7 +13,7 @@ from osa_grpc.domain.errors import InvalidRequestError, ResourceExhaustedError, 
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.names import RunId
 from osa_grpc.domain.srn import SrnAuthority
-from osa_grpc.server.servicers.answering import answer_mutation, page_request
+from osa_grpc.server.servicers.answering import answer_mutation, answer_page
 from osa_grpc.wire import pb, resource_names, tokens
 from osa_grpc.wire.run_codec import run_to_proto
 from osa_grpc.wire.times import duration_from_proto
@@ -61,13 +61,11 @@ class RunServicer(pb.RunServiceServicer):
         self, request: pb.ListRunsRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.ListRunsResponse:
         """Return a page."""
-        asked = page_request(request, _LISTING)
         async with self._storage.reading() as tx:
-            page = await tx.runs.list(asked)
-        return pb.ListRunsResponse(
-            runs=[run_to_proto(found, self._authority) for found in page.items],
-            next_page_token=tokens.page_token(_LISTING, page.after),
-        )
+            runs, token = await answer_page(
+                request, _LISTING, tx.runs.list, lambda found: run_to_proto(found, self._authority)
+            )
+        return pb.ListRunsResponse(runs=runs, next_page_token=token)
 
     async def CancelRun(
         self, request: pb.CancelRunRequest, context: "grpc.aio.ServicerContext[object, object]"
