@@ -2,11 +2,11 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 
@@ -65,6 +65,8 @@ RUNTIME_TYPES: Final = (OciRuntime.runtime_type,)
 FEATURE_KINDS: Final = ("table",)
 """The arms of the feature union that this server can store."""
 
+T = TypeVar("T")
+
 _MESSAGE_MARGIN_BYTES: Final = 64 * 1024
 _RUNS_PER_PLACE: Final = 4
 
@@ -87,7 +89,11 @@ async def serve(settings: Settings, *, on_start: Callable[[Started], None], stop
         CannotStartError, UnavailableError, SchemaError: it cannot start, with the reason and the remedy.
         ServerFailedError: a part failed.
     """
-    async with running(settings) as (started, supervisor):
+    async with AsyncExitStack() as stack:
+        start = await _unless_stopped(stop, stack.enter_async_context(running(settings)))
+        if start is None:
+            return
+        started, supervisor = start
         on_start(started)
         waits = [
             asyncio.create_task(event.wait(), name=name)
@@ -101,6 +107,20 @@ async def serve(settings: Settings, *, on_start: Callable[[Started], None], stop
         _LOG.info("stopping")
     if supervisor.reason is not None:
         raise ServerFailedError(str(supervisor.reason) or repr(supervisor.reason)) from supervisor.reason
+
+
+async def _unless_stopped(stop: asyncio.Event, start: Coroutine[object, object, T]) -> T | None:
+    """Start, which may wait long for a database; None if it was stopped before it was done, and has undone what it began."""
+    starting = asyncio.create_task(start, name="start")
+    stopping = asyncio.create_task(stop.wait(), name="stop")
+    try:
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait({starting})
+    return None if starting.cancelled() else starting.result()
 
 
 def stop_on_signals(stop: asyncio.Event) -> None:
@@ -185,7 +205,10 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         convention_watching = ConventionWatching(storage=storage, doorbell=doorbell)
         logs = LogFollowing(storage=storage, doorbell=doorbell)
         health = Health([*pb.SERVICES, CONTAINER_ENGINE])
-        health_watch = HealthWatch(health=health, database=database, engine=engine)
+        reaper = Reaper(storage=storage, runtimes=runtimes, files=files)
+        health_watch = HealthWatch(
+            health=health, database=database, engine=engine, on_engine_back=reaper.hurry
+        )
         listener = Listener(
             settings=settings,
             servicers=[
@@ -214,7 +237,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         )
         roles += [
             doorbell,
-            Reaper(storage=storage, runtimes=runtimes, files=files),
+            reaper,
             DeliveryWorker(
                 storage=storage,
                 doorbell=doorbell,

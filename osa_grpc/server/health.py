@@ -16,10 +16,12 @@ class Health:
     def __init__(self, services: Sequence[str]) -> None:
         self._services: Final = tuple(services)
         self._servicer: Final = health.aio.HealthServicer()
+        self._said: Final[set[str]] = set()
 
     async def mount(self, server: grpc.aio.Server) -> None:
-        """Add the service to a server."""
-        await self.not_serving()
+        """Add the service to a server. What was said before stays said."""
+        if silent := {_OVERALL, *self._services} - self._said:
+            await self.not_serving(*silent)
         health_pb2_grpc.add_HealthServicer_to_server(self._servicer, server)
 
     async def serving(self, *services: str) -> None:
@@ -36,4 +38,5 @@ class Health:
 
     async def _set(self, services: Sequence[str], status: int) -> None:
         for service in services or (_OVERALL, *self._services):
+            self._said.add(service)
             await self._servicer.set(service, status)

@@ -1,6 +1,7 @@
 """Looks whether what the server stands on is there, and lets its health say so."""
 
 import asyncio
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
@@ -15,11 +16,16 @@ from osa_grpc.wire import pb
 CONTAINER_ENGINE: Final = "container-engine"
 """The health name of the engine: without it runs fail, and everything else is served."""
 
+_ENGINE: Final = "container engine"
+
 _LOG = structlog.get_logger(__name__)
 
 
 class HealthWatch:
-    """A role: without the database nothing is SERVING; without the engine, `container-engine` is not."""
+    """A role: without the database nothing is SERVING; without the engine, `container-engine` is not.
+
+    `on_engine_back` is called when an engine that was away answers again.
+    """
 
     name = "health"
 
@@ -29,12 +35,14 @@ class HealthWatch:
         health: Health,
         database: Database,
         engine: EngineProbe,
+        on_engine_back: Callable[[], None],
         every: timedelta = timedelta(seconds=3),
     ) -> None:
         self.ready = asyncio.Event()
         self._health = health
         self._database = database
         self._engine = engine
+        self._on_engine_back = on_engine_back
         self._every = every
         self._said: dict[str, bool] = {}
 
@@ -42,7 +50,10 @@ class HealthWatch:
         """Look until cancelled."""
         while True:
             await self._say(await self._database_answers(), "database", "", *pb.SERVICES)
-            await self._say(await self._engine.describe() is not None, "container engine", CONTAINER_ENGINE)
+            engine_answers = await self._engine.describe() is not None
+            if engine_answers and self._said.get(_ENGINE) is False:
+                self._on_engine_back()
+            await self._say(engine_answers, _ENGINE, CONTAINER_ENGINE)
             self.ready.set()
             await asyncio.sleep(self._every.total_seconds())
 

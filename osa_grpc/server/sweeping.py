@@ -1,7 +1,8 @@
-"""Removes what nobody owns any more: at start and on a period."""
+"""Removes what nobody owns any more: at start, on a period, and when the container engine is back."""
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -34,13 +35,21 @@ class Reaper:
         self._runtimes = runtimes
         self._files = files
         self._every = every
+        self._hurried = asyncio.Event()
 
     async def run(self) -> None:
         """Reap until cancelled."""
         while True:
+            self._hurried.clear()
             await self.reap()
             self.ready.set()
-            await asyncio.sleep(self._every.total_seconds())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every.total_seconds()):
+                    await self._hurried.wait()
+
+    def hurry(self) -> None:
+        """Reap now: something that could not be reached is there again."""
+        self._hurried.set()
 
     async def reap(self) -> None:
         """Do it once; what cannot be reached now is done the next time."""
