@@ -91,14 +91,14 @@ class RunWorker:
         every = self._lease.total_seconds() / 3
         renew_at = loop.time() + every
         with self._doorbell.subscription(RUN_QUEUE) as bell:
-            while True:
-                bell.clear()
-                if await through_outages(lambda: self._is_cancelling(lease)):
-                    return True
+            while True:  # the first look is the executor's, when it takes up the run
                 await bell.wait(at_most=timedelta(seconds=max(0.0, renew_at - loop.time())))
+                bell.clear()
                 if loop.time() >= renew_at:
                     await through_outages(lambda: self._renew(lease))
                     renew_at = loop.time() + every
+                if await through_outages(lambda: self._is_cancelling(lease)):
+                    return True
 
     async def _is_cancelling(self, lease: RunLease) -> bool:
         async with self._storage.reading() as tx:

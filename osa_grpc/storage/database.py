@@ -51,7 +51,7 @@ class Database:
     """A pool of connections, for everything but LISTEN (see `doorbell`). An async context manager.
 
     Sessions are plain: UTC, a statement timeout, nothing kept between two uses. Locks and settings are those
-    of a transaction.
+    of a transaction, so nothing is reset after a use but a transaction that was left open.
 
     Args:
         dsn: a libpq URL.
@@ -129,6 +129,7 @@ class Database:
             self._dsn,
             min_size=self._min_size,
             max_size=self._max_size,
+            reset=_nothing,
             timeout=self._connect_timeout.total_seconds(),
             # For a server that does not answer at all: one that does ends the statement itself.
             command_timeout=(self._statement_timeout + _ANSWER_MARGIN).total_seconds(),
@@ -209,6 +210,10 @@ class Database:
                     await transaction.rollback()
                 raise
             await transaction.commit()
+
+
+async def _nothing(_connection: object) -> None:
+    """The pool's own reset would be a round trip to the database after each use."""
 
 
 def place(dsn: str) -> str:

@@ -4,6 +4,9 @@ Postgres carries the rings between processes (LISTEN and NOTIFY), and forgets wh
 of having been deaf ends in ringing for everybody: a connection made or made again, a probe that was not
 heard, and, as long as there is no connection at all, the clock. NOTIFY takes a lock of the whole database at
 commit: `notify` once per transaction, with everything the transaction is about.
+
+Who rings its own process at the commit says so in the notification, and its own ear lets that pass: heard twice, each piece
+of news would be read twice.
 """
 
 import asyncio
@@ -26,6 +29,8 @@ _SQL = Statements("doorbell.sql")
 
 _log = structlog.get_logger(__name__)
 
+_ORIGIN = "\t"
+"""Stands between a key and the doorbell that has rung it already."""
 _CONNECT_SECONDS = 10
 _CLOSE_SECONDS = 1
 
@@ -84,6 +89,7 @@ class Doorbell:
         self._probe_interval = probe_interval
         self._probe_timeout = probe_timeout
         self._bells: dict[str, set[Bell]] = {}
+        self._origin = uuid4().hex
         self.ready = asyncio.Event()
 
     @contextmanager
@@ -110,10 +116,22 @@ class Doorbell:
             for bell in bells:
                 bell.ring()
 
-    async def notify(self, connection: "Connection", keys: Collection[str]) -> None:
-        """Wake the listeners of all processes when the connection's transaction commits."""
+    async def notify(
+        self, connection: "Connection", keys: Collection[str], *, is_rung_here: bool = False
+    ) -> None:
+        """Wake the listeners of all processes when the connection's transaction commits.
+
+        `is_rung_here`: of all other processes; the caller calls `ring` whatever becomes of the commit.
+        """
         if self._dsn is not None and keys:
-            await connection.execute(_SQL["notify"], self._channel, list(keys))
+            origin = f"{_ORIGIN}{self._origin}" if is_rung_here else ""
+            await connection.execute(_SQL["notify"], self._channel, [f"{key}{origin}" for key in keys])
+
+    def hear(self, payload: str) -> None:
+        """Ring for a notification, unless it is our own and has been rung."""
+        key, _, origin = payload.partition(_ORIGIN)
+        if origin != self._origin:
+            self.ring(key)
 
     async def run(self) -> None:
         """Listen, and reconnect for ever; ends by cancellation only."""
@@ -178,7 +196,7 @@ class _Ear:
         if payload == self._probe:
             self.probe_heard.set()
         else:
-            self._doorbell.ring(str(payload))
+            self._doorbell.hear(str(payload))
 
 
 async def _within(event: asyncio.Event, duration: timedelta) -> bool:

@@ -88,11 +88,18 @@ class PostgresStorage:
             UnavailableError: the database is away (`DATABASE_UNAVAILABLE`).
         """
         rings: set[str] = set()
-        async with self._database.transaction() as connection:
-            yield PostgresTransaction(connection, rings)
-            await self._doorbell.notify(connection, rings)
-        for key in rings:  # those of this process need not wait for the way through the database
-            self._doorbell.ring(key)
+        is_committing = False
+        try:
+            async with self._database.transaction() as connection:
+                yield PostgresTransaction(connection, rings)
+                await self._doorbell.notify(connection, rings, is_rung_here=True)
+                is_committing = True
+        finally:
+            # Those of this process need not wait for the way through the database. A commit that was cut off may have
+            # happened, and a ring too many harms nobody.
+            if is_committing:
+                for key in rings:
+                    self._doorbell.ring(key)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:

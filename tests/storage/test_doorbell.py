@@ -69,6 +69,23 @@ async def test_a_transaction_that_is_undone_rings_nobody(database_dsn: str) -> N
             assert not await undone.wait(at_most=NOT_NOW)
 
 
+async def test_what_was_rung_here_is_heard_by_the_others_only(database_dsn: str) -> None:
+    async with (
+        running(by_ear_alone(database_dsn)) as near,
+        running(by_ear_alone(database_dsn)) as far,
+        Database(dsn=database_dsn) as database,
+    ):
+        with near.subscription("run") as here, far.subscription("run") as there:
+            async with database.transaction() as connection:
+                await near.notify(connection, ["run"], is_rung_here=True)
+            assert await there.wait(at_most=SOON)
+            with near.subscription("later") as later:
+                async with database.transaction() as connection:
+                    await near.notify(connection, ["later"])
+                assert await later.wait(at_most=SOON)  # so the first one has come, too
+            assert not await here.wait(at_most=NOT_NOW)
+
+
 async def test_a_local_ring_needs_no_database() -> None:
     doorbell = Doorbell(dsn=None)
     with doorbell.subscription("run") as bell, doorbell.subscription("other") as other:

@@ -55,10 +55,10 @@ WHERE id = $1 AND leased_by = $2 AND epoch = $3
 RETURNING true
 
 -- name: release
--- $1 id, $2 worker, $3 epoch
+-- $1 id, $2 worker, $3 epoch: whether there is something left for another worker to do.
 UPDATE osa.run SET leased_by = NULL, leased_until = NULL
 WHERE id = $1 AND leased_by = $2 AND epoch = $3
-RETURNING true
+RETURNING state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING')
 
 -- name: lock
 -- $1 id, $2 worker, $3 epoch
