@@ -36,7 +36,7 @@ from osa_grpc.runtimes.staging import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
     from pathlib import Path
     from types import TracebackType
 
@@ -269,7 +269,6 @@ class _Attempt:
         """
         self._started_at = await container.start()
         deadline = asyncio.get_running_loop().time() + limits.timeout_seconds
-        await self._observer.started(self.provenance)
         quota = OutputQuota(
             directory=directory,
             max_bytes=self._rules.output_quota_bytes,
@@ -280,14 +279,19 @@ class _Attempt:
         ended = asyncio.Event()
         exited = asyncio.create_task(container.wait(), name="wait for container")
         filling = asyncio.create_task(logs.fill(), name="read log")
-        draining = asyncio.create_task(logs.drain(), name="keep log")
+        # An observer that is slow to take in the start, or cannot while its database is away, holds up no limit and no log.
+        starting = asyncio.create_task(self._observer.started(self.provenance), name="tell of the start")
+        draining = asyncio.create_task(_after(starting, logs.drain), name="keep log")
         tailing = asyncio.create_task(
-            tail.follow(self._observer.progressed, ended=ended), name="follow progress"
+            _after(starting, lambda: tail.follow(self._observer.progressed, ended=ended)),
+            name="follow progress",
         )
         watching = asyncio.create_task(quota.exceeded(), name="watch output quota")
-        tasks = (exited, filling, draining, tailing, watching)
+        tasks = (exited, filling, starting, draining, tailing, watching)
         try:
-            stopped = await self._until_over(exited, (filling, draining, tailing), watching, deadline, limits)
+            stopped = await self._until_over(
+                exited, (starting, filling, draining, tailing), watching, deadline, limits
+            )
             if stopped is not None:
                 await container.stop(grace=self._rules.stop_grace)
             self._exit = await exited
@@ -350,6 +354,12 @@ class _Attempt:
                 await asyncio.wait({filling})
                 await draining
                 return
+
+
+async def _after(first: asyncio.Task[None], then: Callable[[], Awaitable[None]]) -> None:
+    await asyncio.wait({first})
+    first.result()
+    await then()
 
 
 def _limits_in_force(limits: OciLimits, engine: EngineDescription) -> OciLimits:

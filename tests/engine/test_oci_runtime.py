@@ -15,7 +15,7 @@ from osa_grpc.application.ports import HookEnd, HookOutputs
 from osa_grpc.application.verdict import Judgement, judge
 from osa_grpc.domain.failure import FailureKind
 from osa_grpc.domain.names import new_id
-from osa_grpc.domain.run import HookProgress, Verdict
+from osa_grpc.domain.run import HookProgress, Provenance, Verdict
 from osa_grpc.runtimes.oci_runtime import OciRules, OciRuntime
 from osa_grpc.runtimes.staging import container_user
 from tests.fixtures.hooks import Remembering, Workshop
@@ -347,6 +347,26 @@ async def test_an_observer_that_fails_ends_the_hook(workshop: Workshop) -> None:
     with pytest.raises(LookupError, match="the lease is lost"):
         await workshop.runtime.run(workshop.job(await workshop.image(ENDLESS)), Refusing())
     assert await workshop.containers() == []
+
+
+async def test_a_hook_is_held_to_its_time_while_its_observer_takes_in_the_start(
+    workshop: Workshop, docker_host: str
+) -> None:
+    labels = [f"org.opensciencearchive.server={workshop.server_id}"]
+    running = json.dumps({"label": labels, "status": ["running"]})
+
+    class Slow(Remembering):
+        async def started(self, provenance: Provenance) -> None:
+            async with aiodocker.Docker(url=docker_host) as docker:
+                while await docker.containers.list(filters=running):
+                    assert not self.log
+            await super().started(provenance)
+
+    observer = Slow()
+    job = workshop.job(await workshop.image("echo up; sleep 60"), timeout_seconds=1)
+    end = await workshop.runtime.run(job, observer)
+    assert end.failure.kind is FailureKind.TIMEOUT
+    assert observer.log == b"up\n"
 
 
 async def test_a_hook_has_ended_before_its_container_has_gone(workshop: Workshop) -> None:
