@@ -3,12 +3,14 @@ from typing import Final
 import grpc.aio
 
 from osa_grpc.application.querying import FeatureQuerying
+from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.server.servicers.answering import answer_page
 from osa_grpc.wire import pb, tokens
 from osa_grpc.wire.column_codec import query_column_to_proto
 from osa_grpc.wire.feature_codec import feature_table_to_proto, row_to_proto
 from osa_grpc.wire.resource_names import feature_table
 
+_TABLE: Final = FieldPath("feature_table")
 _LISTING: Final = tokens.page_binding("ListFeatureTables")
 
 
@@ -36,7 +38,7 @@ class FeatureServicer(pb.FeatureServiceServicer):
         self, request: pb.QueryFeaturesRequest, context: "grpc.aio.ServicerContext[object, object]"
     ) -> pb.QueryFeaturesResponse:
         """Return a page of rows."""
-        hook = feature_table(request.feature_table)
+        hook = feature_table(request.feature_table, at=_TABLE)
         binding = _binding(request)
         columns, page = await self._querying.query(
             hook,
