@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Final
@@ -116,6 +117,9 @@ class DepositionServicer(pb.DepositionServiceServicer):
         stored = await self._files.put_stream(
             uploading.within_bounds(_chunks(request_iterator), upload, most)
         )
+        if context.done():  # the requests of a client that has gone end like those of one that has finished
+            await self._files.delete(stored.key)
+            raise asyncio.CancelledError
 
         is_kept = False
 
