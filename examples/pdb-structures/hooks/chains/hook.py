@@ -69,9 +69,9 @@ def chains_of(path: Path) -> list[dict[str, object]]:
                 "mean_b_factor": mean_b_factor(residues),
             }
         )
-        done = f"chain {chain.name}: {len(residues)} residues of {rows[-1]['polymer_type']}"
-        print(done)
-        write("progress.jsonl", {"step": f"chain {chain.name}", "status": "running", "message": done})
+        step, done = f"chain {chain.name}", f"{len(residues)} residues of {rows[-1]['polymer_type']}"
+        print(f"{step}: {done}")
+        write("progress.jsonl", {"step": step, "status": "running", "message": done})
     return rows
 
 
