@@ -4,6 +4,7 @@ Not `maximum_concurrent_rpcs`, which counts wrongly (https://github.com/grpc/grp
 everything else. A call beyond the limit is refused at once instead of waiting without bound.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -22,6 +23,8 @@ class CallLimits:
     def __init__(self, *, max_unary_calls: int, max_streams: int) -> None:
         self._most: Final = {False: max_unary_calls, True: max_streams}
         self._taken: Final = {False: 0, True: 0}
+        self._idle: Final = asyncio.Event()
+        self._idle.set()
 
     @property
     def unary_calls(self) -> int:
@@ -51,7 +54,14 @@ class CallLimits:
                 retry_delay=_RETRY_DELAY,
             )
         self._taken[kind] += 1
+        self._idle.clear()
         try:
             yield
         finally:
             self._taken[kind] -= 1
+            if not any(self._taken.values()):
+                self._idle.set()
+
+    async def until_idle(self) -> None:
+        """Wait until no call is under way, nor cleaning up after it was cancelled."""
+        await self._idle.wait()

@@ -1,7 +1,8 @@
 """The gRPC server: what it listens on, what is mounted, and how it goes away."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final
 
@@ -26,6 +27,8 @@ _MOUNT: Final[dict[type, Callable[[Any, grpc.aio.Server], None]]] = {
     pb.FeatureServiceServicer: pb.add_FeatureServiceServicer_to_server,
     pb.ServerServiceServicer: pb.add_ServerServiceServicer_to_server,
 }
+
+_CLEAN_UP_SECONDS: Final = 5
 
 
 class Listener:
@@ -86,3 +89,7 @@ class Listener:
             for drain in self._drains:
                 drain()
             await server.stop(self._settings.drain_seconds)
+            # gRPC cancels calls and does not wait for what they clean up.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLEAN_UP_SECONDS):
+                    await limits.until_idle()

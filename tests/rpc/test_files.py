@@ -3,14 +3,17 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
+from osa_grpc.client import Client
 from osa_grpc.client.channel import Stubs
-from osa_grpc.server.app import Started
+from osa_grpc.server.app import Started, running
+from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
 from tests.fixtures.archive import Archive, refusal, until
 
@@ -127,6 +130,22 @@ async def test_an_upload_that_is_cut_off_is_never_seen_and_leaves_nothing(
     assert await listed(archive, draft) == []
 
 
+async def test_an_upload_of_unknown_size_that_is_cut_off_is_never_taken_for_complete(
+    archive: Archive, server: Started
+) -> None:
+    draft = await archive.draft(await archive.convention())
+    for i in range(10):
+        channel = grpc.aio.insecure_channel(server.address)
+        call = Stubs(channel).depositions.UploadFile()
+        await call.write(pb.UploadFileRequest(header=pb.UploadFileHeader(parent=draft, file_name=f"{i}.cif")))
+        await call.write(pb.UploadFileRequest(chunk=b"the first half"))
+        if i % 2:
+            call.cancel()
+        await channel.close()
+    await until(lambda: not on_disk(archive))
+    assert await listed(archive, draft) == []
+
+
 @pytest.mark.parametrize("first", [None, pb.UploadFileRequest(), pb.UploadFileRequest(chunk=b"x")])
 async def test_an_upload_begins_with_its_header(
     archive: Archive, stubs: Stubs, first: pb.UploadFileRequest | None
@@ -180,3 +199,26 @@ async def test_an_empty_file_is_a_file(archive: Archive, stubs: Stubs, draft: st
     await upload(stubs, draft, size_bytes=0)
     file = await archive.client.download_file(f"{draft}/files/a.cif", tmp_path / "a")
     assert (file.size_bytes, (tmp_path / "a").read_bytes()) == (0, b"")
+
+
+async def test_an_upload_that_a_stopping_server_cuts_off_leaves_nothing(
+    server_settings: Settings, obedient_image: str
+) -> None:
+    settings = server_settings.model_copy(update={"drain_seconds": 0.2})
+    async with AsyncExitStack() as stack:
+        async with running(settings) as (server, _):
+            async with Client(server.address) as client:
+                archive = Archive(
+                    client=client, data_directory=settings.data_directory, image_id=obedient_image
+                )
+                draft = await archive.draft(await archive.convention())
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(server.address))
+            call = Stubs(channel).depositions.UploadFile()
+            header = pb.UploadFileHeader(parent=draft, file_name="a.cif", size_bytes=2**30)
+            await call.write(pb.UploadFileRequest(header=header))
+            for _ in range(8):
+                await call.write(pb.UploadFileRequest(chunk=bytes(2**20)))
+            await until(lambda: on_disk(archive))
+        assert on_disk(archive) == []
+        error = await refusal(call)
+    assert error.code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)

@@ -1,7 +1,7 @@
 """What a server stands on goes away in the middle of everything, and comes back."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,12 @@ async def served(settings: Settings, image_id: str) -> AsyncIterator[Served]:
         yield Served(archive, Stubs(channel), health_pb2_grpc.HealthStub(channel))
 
 
+@pytest.mark.parametrize("end", [PostgresServer.stop, PostgresServer.kill])
 async def test_a_restart_of_postgres_in_the_middle_of_a_hook_is_a_pause(
-    postgres_server: PostgresServer, server_settings: Settings, obedient_image: str
+    end: Callable[[PostgresServer], None],
+    postgres_server: PostgresServer,
+    server_settings: Settings,
+    obedient_image: str,
 ) -> None:
     settings = server_settings.model_copy(update={"database_url": postgres_server.dsn})
     async with served(settings, obedient_image) as there:
@@ -65,7 +69,7 @@ async def test_a_restart_of_postgres_in_the_middle_of_a_hook_is_a_pause(
         call = there.stubs.runs.WatchRun(pb.WatchRunRequest(name=run))
         heard = [await call.read()]
 
-        await asyncio.to_thread(postgres_server.stop)
+        await asyncio.to_thread(end, postgres_server)
         error = await refusal(there.stubs.runs.GetRun(pb.GetRunRequest(name=run)))
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "DATABASE_UNAVAILABLE")
         await there.until_health("opensciencearchive.v1.RunService", NOT_SERVING)

@@ -10,11 +10,13 @@ import pytest
 
 from osa_grpc.application.watching import RunWatching
 from osa_grpc.client.channel import Stubs
+from osa_grpc.domain.names import RunId
 from osa_grpc.server import app
 from osa_grpc.server.app import Started, running
 from osa_grpc.server.settings import Settings
 from osa_grpc.storage.run_store import PostgresRunStore
 from osa_grpc.wire import pb
+from osa_grpc.wire.tokens import resume_token
 from tests.fixtures.archive import WAIT, Archive, kinds, progress, refusal, until
 
 Connection = "asyncpg.Connection[asyncpg.Record]"
@@ -91,6 +93,10 @@ async def test_a_token_of_any_position_gives_exactly_the_rest(archive: Archive, 
     tokens = {answer.resume_token: len(events(heard[: i + 1])) for i, answer in enumerate(heard)}
     assert len(tokens) > 2
     for token, seen in tokens.items():
+        rest = await watched(stubs, run, resume_token=token)
+        assert events(rest) == history[seen:]
+    for seen in range(len(history) + 1):
+        token = resume_token(RunId(run.removeprefix("runs/")), seen)
         rest = await watched(stubs, run, resume_token=token)
         assert events(rest) == history[seen:]
     assert (await watched(stubs, run, resume_token=heard[-1].resume_token))[-1].resume_token
