@@ -233,7 +233,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             ],
             health=health,
             metrics=metrics,
-            drains=[run_watching.drain, convention_watching.drain, logs.drain],
+            # The last wakes those who have been told, instead of leaving them to their clocks.
+            drains=[run_watching.drain, convention_watching.drain, logs.drain, doorbell.ring_everybody],
         )
         roles += [
             doorbell,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import grpc
 import pytest
 
 from osa_grpc.application.watching import RunWatching
+from osa_grpc.client import Client
 from osa_grpc.client.channel import Stubs
 from osa_grpc.domain.names import RunId
 from osa_grpc.server import app
@@ -237,17 +239,43 @@ async def test_nothing_is_lost_when_the_listening_connection_is_cut_while_events
 
 async def test_an_old_watch_is_asked_to_come_again(server_settings: Settings, obedient_image: str) -> None:
     settings = server_settings.model_copy(update={"watch_max_age_seconds": 0.5})
-    async with running(settings) as (server, _), grpc.aio.insecure_channel(server.address) as channel:
-        from osa_grpc.client import Client  # noqa: PLC0415
+    async with (
+        running(settings) as (server, _),
+        grpc.aio.insecure_channel(server.address) as channel,
+        Client(server.address) as client,
+    ):
+        archive = Archive(client=client, data_directory=settings.data_directory, image_id=obedient_image)
+        run = await archive.start(await archive.convention(), check=WAIT)
+        await archive.until(run, "hook_started")
+        heard = await watched(Stubs(channel), run)
+        assert heard[-1].closing.reason == pb.CLOSING_REASON_REBALANCE
+        # The client goes on by itself, and its user sees no seam.
+        whole = asyncio.create_task(archive.end_of(run))
+        await watched(Stubs(channel), run)
+        archive.go(run)
+        assert (await whole).state == pb.RUN_STATE_COMPLETED
 
-        async with Client(server.address) as client:
+
+async def test_a_server_that_stops_tells_who_watches_and_who_follows_a_log(
+    server_settings: Settings, obedient_image: str
+) -> None:
+    settings = server_settings.model_copy(update={"drain_seconds": 10})
+    async with AsyncExitStack() as stack:
+        async with running(settings) as (server, _):
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(server.address))
+            client = await stack.enter_async_context(Client(server.address))
             archive = Archive(client=client, data_directory=settings.data_directory, image_id=obedient_image)
-            run = await archive.start(await archive.convention(), check=WAIT)
+            run = await archive.start(await archive.convention(), check="echo hello\n" + WAIT)
             await archive.until(run, "hook_started")
-            heard = await watched(Stubs(channel), run)
-            assert heard[-1].closing.reason == pb.CLOSING_REASON_REBALANCE
-            # The client goes on by itself, and its user sees no seam.
-            whole = asyncio.create_task(archive.end_of(run))
-            await watched(Stubs(channel), run)
-            archive.go(run)
-            assert (await whole).state == pb.RUN_STATE_COMPLETED
+            stubs = Stubs(channel)
+            watch = stubs.runs.WatchRun(pb.WatchRunRequest(name=run))
+            log = stubs.runs.ReadRunLog(pb.ReadRunLogRequest(name=f"{run}/executions/check", follow=True))
+            assert (await log.read()).text == "hello\n"
+            heard = [await watch.read()]
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 4  # nobody's clock was waited for
+        heard += await rest_of(watch)
+        assert heard[-1].closing.reason == pb.CLOSING_REASON_SERVER_DRAINING
+        assert await watch.code() is grpc.StatusCode.OK
+        error = await refusal(log.read())
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")

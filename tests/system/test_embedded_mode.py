@@ -33,7 +33,8 @@ async def test_a_server_with_nothing_but_a_data_directory_is_used_stopped_and_us
         await archive.finish(convention, check=rows('{"score": 2}'))
         found = [row["score"] async for row in archive.client.query("featureTables/check", order_by="score")]
         assert found == [1, 2]
-    assert await server.signalled(signal.SIGINT) == 0
+    os.killpg(server.pid, signal.SIGINT)  # as Ctrl-C does: everything in its group
+    assert await server.over() == 0
     assert processes_in(embedded_serving.data_directory) == []
     assert "Traceback" not in embedded_serving.said()
 
