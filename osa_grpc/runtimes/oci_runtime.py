@@ -140,12 +140,15 @@ class OciRuntime:
         return self._outputs(job) if output_directory(self._work_directory, job).is_dir() else None
 
     async def discard(self, run: RunId) -> None:
-        """Remove everything of a run. Idempotent. What an engine that is away still has is left to `reap`."""
+        """Remove everything of a run. Idempotent. What cannot be removed now is told of in the log, and left to `reap`."""
         try:
             await self._remove_containers(run)
         except EngineError as error:
             _log.warning("containers of a run may be left", run=run, reason=str(error))
-        await asyncio.to_thread(remove_tree, run_directory(self._work_directory, run))
+        try:
+            await asyncio.to_thread(remove_tree, run_directory(self._work_directory, run))
+        except OSError as error:
+            _log.warning("directories of a run may be left", run=run, reason=str(error))
 
     async def reap(self, is_live: RunIsLive) -> None:
         """Remove containers and directories of this server's runs that are not live; never another server's."""
@@ -275,7 +278,7 @@ class _Attempt:
             max_files=self._rules.output_quota_files,
         )
         logs = LogPump(read=container.read, keep=self._observer.wrote_log)
-        tail = ProgressTail(directory=directory)
+        tail = ProgressTail(directory=directory, max_bytes=self._rules.bounds.progress_bytes)
         ended = asyncio.Event()
         exited = asyncio.create_task(container.wait(), name="wait for container")
         filling = asyncio.create_task(logs.fill(), name="read log")

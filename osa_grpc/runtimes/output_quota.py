@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 _INTERVAL_SECONDS: Final = 0.5
 _LEISURE: Final = 10  # looking takes at most about a tenth of the time
 _BLOCK_BYTES: Final = 512
+_MAX_DEPTH: Final = 64
+"""Of directories; whoever looks at them or removes them goes down into each, with an open file for each level."""
 
 
 class OutputQuota:
-    """Looks at what an output directory takes of the disk, in bytes and in files."""
+    """Looks at what an output directory takes of the disk, in bytes and in files, and how deep it nests."""
 
     def __init__(self, *, directory: Path, max_bytes: int, max_files: int) -> None:
         self._directory = directory
@@ -37,8 +39,11 @@ class OutputQuota:
 
     def _look(self) -> str | None:
         taken_bytes = files = 0
+        top = str(self._directory).count(os.sep)
         # By descriptors, so that no link that appears meanwhile leads elsewhere; what has vanished takes nothing.
-        for _, folders, names, folder in os.fwalk(self._directory, onerror=lambda _: None):
+        for path, folders, names, folder in os.fwalk(self._directory, onerror=lambda _: None):
+            if path.count(os.sep) - top > _MAX_DEPTH:
+                return f"the hook's output is nested deeper than the {_MAX_DEPTH} directories it may be"
             for name in (*folders, *names):
                 try:
                     taken_bytes += (

@@ -34,7 +34,7 @@ class OutputBounds:
     """How much of a hook's output is read at all."""
 
     features_bytes: int = 10 * 2**30
-    progress_bytes: int = 2**30
+    progress_bytes: int = 2**28
     report_bytes: int = 16 * 2**20
     """Of `rejections.jsonl` and `errors.jsonl`."""
     line_bytes: int = 2**20

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -23,6 +24,7 @@ _log = structlog.get_logger(__name__)
 _POLL_SECONDS: Final = 0.05
 _BATCH_BYTES: Final = 32 * 1024
 _MAX_LINE_BYTES: Final = 64 * 1024
+_AFTER_END_SECONDS: Final = 10.0
 _MAX_STEP: Final = 256
 _MAX_STATUS: Final = 256
 _MAX_MESSAGE: Final = 4096
@@ -31,12 +33,15 @@ _MAX_MESSAGE: Final = 4096
 class ProgressTail:
     """Reads each line once, as soon as it has its newline; in batches of bounded size.
 
-    A file that is cut or replaced is read from its beginning. What is no regular file is not read here; the verdict
-    says so later.
+    A file that is cut or replaced is read from its beginning. What is no regular file, or has more than `max_bytes` (which
+    costs nothing where they are a hole), is not read here; the verdict says so later. So that it comes in time, what a
+    container has left unread when it ends is read for ten seconds at most.
     """
 
-    def __init__(self, *, directory: Path) -> None:
+    def __init__(self, *, directory: Path, max_bytes: int) -> None:
         self._directory = directory
+        self._max_bytes = max_bytes
+        self._decoding_seconds = 0.0
         self._stream: BufferedReader | None = None
         self._identity: tuple[int, int] | None = None
         self._lines = Lines(max_bytes=_MAX_LINE_BYTES)
@@ -49,7 +54,11 @@ class ProgressTail:
         try:
             while True:
                 is_last = ended.is_set()  # before reading: what it wrote until then is there now
+                self._decoding_seconds = 0.0
                 while data := self._read():
+                    if is_last and self._decoding_seconds > _AFTER_END_SECONDS:
+                        self._warn("there is more of it than can be read after the container's end")
+                        return
                     await self._hand_on(self._lines.feed(data), hand_on)
                     await asyncio.sleep(0)  # a line may be long, and others want to run
                 if is_last:
@@ -68,7 +77,9 @@ class ProgressTail:
         lines: Iterable[bytes | None],
         hand_on: Callable[[Sequence[HookProgress]], Awaitable[None]],
     ) -> None:
+        began_at = time.monotonic()
         batch = [progress for line in lines if (progress := self._progress_of(line)) is not None]
+        self._decoding_seconds += time.monotonic() - began_at
         if batch:
             await hand_on(batch)
 
@@ -89,7 +100,10 @@ class ProgressTail:
         """The next bytes, as many as make a batch; none if there is nothing new."""
         try:
             status = (self._directory / PROGRESS).stat(follow_symlinks=False)
-        except FileNotFoundError:
+        except OSError:  # it is not there, or the container, running as ourselves, has closed the directory
+            return b""
+        if status.st_size > self._max_bytes:
+            self._warn(f"it has {status.st_size} bytes, at most {self._max_bytes} are read")
             return b""
         if self._stream is not None and (
             (status.st_dev, status.st_ino) != self._identity or status.st_size < self._stream.tell()

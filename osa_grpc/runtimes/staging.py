@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -100,13 +101,32 @@ def remove_tree(path: Path) -> None:
         shutil.rmtree(path)
     except FileNotFoundError:
         return
-    except PermissionError:
-        # Directories that a container, running as ourselves, has closed.
-        for folder, names, _ in os.walk(path):
-            for name in names:
-                if not os.path.islink(inner := os.path.join(folder, name)):  # noqa: PTH114, PTH118 - as os.walk gives them
-                    os.chmod(inner, 0o700)  # noqa: PTH101 - the same
-        shutil.rmtree(path)
+    except (OSError, RecursionError):
+        # Directories that a container, running as ourselves, has closed; or has nested deeper than we can go down.
+        _remove_level_by_level(path)
+
+
+def _remove_level_by_level(path: Path) -> None:
+    """Remove a directory without going down: what its directories hold is moved up, until there are none."""
+    path.chmod(0o700)
+    while folders := _without_files(path):
+        for folder in folders:
+            for inner in _without_files(folder):
+                inner.rename(path / uuid.uuid4().hex)
+            folder.rmdir()
+    path.rmdir()
+
+
+def _without_files(path: Path) -> Sequence[Path]:
+    """Remove what is no directory, and return the directories, opened."""
+    folders = []
+    for inner in list(path.iterdir()):
+        if inner.is_symlink() or not inner.is_dir():
+            inner.unlink()
+        else:
+            inner.chmod(0o700)
+            folders.append(inner)
+    return folders
 
 
 def integral(value: object) -> object:

@@ -29,6 +29,8 @@ def open_regular(directory: Path, name: str, *, max_bytes: int | None) -> Buffer
         folder = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
+    except PermissionError as error:  # the container, running as ourselves, has closed it
+        raise bad_output(name, f"its directory cannot be read: {error.strerror}") from error
     try:
         # O_NONBLOCK: opening a pipe waits for a writer otherwise.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC

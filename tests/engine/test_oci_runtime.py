@@ -250,6 +250,16 @@ async def test_filling_the_output_directory_ends_the_hook(workshop: Workshop) ->
     assert str(64 * 2**20) in end.failure.message
 
 
+async def test_directories_without_end_are_bad_output_and_leave_nothing(workshop: Workshop) -> None:
+    script = "cd /osa/out; i=0; while [ $i -lt 2000 ]; do mkdir d && cd d; i=$((i+1)); done"
+    job = workshop.job(await workshop.image(script))
+    end = await workshop.runtime.run(job, Remembering())
+    assert end.failure.kind is FailureKind.BAD_OUTPUT
+    assert "nested deeper" in end.failure.message
+    await workshop.runtime.discard(job.run)
+    assert list(workshop.work_directory.iterdir()) == []
+
+
 async def test_an_image_that_is_nowhere_is_told_as_such(workshop: Workshop) -> None:
     job = workshop.job("sha256:" + "0" * 64, image="127.0.0.1:9/nobody/nothing:1.0")
     end = await workshop.runtime.run(job, Remembering())

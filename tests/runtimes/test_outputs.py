@@ -11,6 +11,8 @@ from osa_grpc.domain.errors import BadOutputError
 from osa_grpc.domain.failure import FailureKind
 from osa_grpc.runtimes.output_quota import OutputQuota
 from osa_grpc.runtimes.outputs import OutputBounds, OutputDirectory
+from osa_grpc.runtimes.staging import remove_tree
+from tests.fixtures.folders import nest
 
 SMALL = OutputBounds(features_bytes=1000, progress_bytes=4000, report_bytes=1000, line_bytes=200)
 DEEP = b"[" * 150
@@ -177,3 +179,11 @@ async def test_a_folder_that_takes_too_much_is_told(tmp_path: Path) -> None:
     by_files = await OutputQuota(directory=tmp_path, max_bytes=200_000, max_files=3).check()
     assert by_files is not None
     assert "3 files" in by_files
+
+
+async def test_what_nests_without_end_exceeds_the_quota_and_is_not_gone_into(tmp_path: Path) -> None:
+    nest(tmp_path, levels=2500)
+    excess = await OutputQuota(directory=tmp_path, max_bytes=2**30, max_files=100_000).check()
+    remove_tree(tmp_path)
+    assert excess is not None
+    assert "deeper than the 64 directories" in excess

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,19 +11,21 @@ import pytest
 from structlog.testing import capture_logs
 
 from osa_grpc.domain.run import HookProgress
+from osa_grpc.runtimes import progress_tail
 from osa_grpc.runtimes.progress_tail import ProgressTail
 
 
 class Following:
     """A tail at work on a folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int = 2**28) -> None:
         self.file = folder / "progress.jsonl"
         self.seen: list[HookProgress] = []
         self.batches: list[int] = []
         self._news = asyncio.Condition()
         self._ended = asyncio.Event()
-        self._task = asyncio.create_task(ProgressTail(directory=folder).follow(self._take, ended=self._ended))
+        tail = ProgressTail(directory=folder, max_bytes=max_bytes)
+        self._task = asyncio.create_task(tail.follow(self._take, ended=self._ended))
 
     async def _take(self, lines: Sequence[HookProgress]) -> None:
         async with self._news:
@@ -113,3 +116,32 @@ async def test_a_link_is_not_followed(tmp_path: Path, target: str) -> None:
     with capture_logs() as logs:
         assert await Following(tmp_path).end() == []
     assert "regular file" in logs[0]["reason"]
+
+
+async def test_a_hole_of_terabytes_is_not_read(tmp_path: Path) -> None:
+    following = Following(tmp_path, max_bytes=1000)
+    following.append(line("a"))
+    await following.until_seen("a")
+    os.truncate(following.file, 2**40)
+    with capture_logs() as logs:
+        async with asyncio.timeout(10):
+            assert await following.end() == [HookProgress(status="a")]
+    assert [entry["reason"] for entry in logs] == [f"it has {2**40} bytes, at most 1000 are read"]
+
+
+async def test_what_is_left_at_the_end_is_read_for_a_while_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_tail, "_AFTER_END_SECONDS", 0.0)
+    (tmp_path / "progress.jsonl").write_text(line("a") * 100_000)
+    ended = asyncio.Event()
+    ended.set()
+    seen: list[HookProgress] = []
+
+    async def take(lines: Sequence[HookProgress]) -> None:
+        seen.extend(lines)
+
+    with capture_logs() as logs:
+        await ProgressTail(directory=tmp_path, max_bytes=2**28).follow(take, ended=ended)
+    assert 0 < len(seen) < 100_000
+    assert len(logs) == 1

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osa_grpc.runtimes.staging import attempt_directory, container_user, integral, remove_tree, stage
+from tests.fixtures.folders import nest
 from tests.fixtures.hooks import FolderFiles, hook_job
 
 if TYPE_CHECKING:
@@ -82,6 +83,14 @@ def test_what_a_container_has_closed_can_be_removed(tmp_path: Path) -> None:
     remove_tree(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
     assert Path("/etc/passwd").exists()
+
+
+def test_what_a_container_has_nested_without_end_can_be_removed(tmp_path: Path) -> None:
+    out = tmp_path / "run" / "out"
+    out.mkdir(parents=True)
+    nest(out, levels=2500)
+    remove_tree(tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
