@@ -116,12 +116,19 @@ async def test_a_clients_watch_lives_through_a_restart_on_the_same_port(serving:
     async with serving.archive(server) as archive:
         run = await archive.start(await archive.convention(), check=HOOK)
         await archive.until(run, "hook_progress")
-        whole = asyncio.create_task(archive.end_of(run))
+        watch = archive.client.watch_run(run)
+        heard = [await anext(watch)]
+
+        async def rest() -> list[pb.RunEvent]:
+            return [event async for event in watch]
+
+        whole = asyncio.create_task(rest())
         assert await server.signalled(signal.SIGTERM) == 0
         await serving.start("--listen", server.address)
         await until(lambda: two_started(archive, run))
         archive.go(run)
-        assert (await whole).state == pb.RUN_STATE_COMPLETED
+        heard += await whole
+        assert heard == await archive.history(run)
         await completed_once(archive, run, attempts=2)
 
 
