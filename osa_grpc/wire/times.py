@@ -33,5 +33,8 @@ def duration_to_proto(duration: timedelta) -> Duration:
 
 
 def duration_from_proto(message: Duration) -> timedelta:
-    """Return a Duration as a duration."""
-    return message.ToTimedelta()
+    """Return a Duration as a duration; one that is longer than any, as the longest."""
+    try:
+        return message.ToTimedelta()
+    except OverflowError:
+        return timedelta.max if message.seconds > 0 else timedelta.min

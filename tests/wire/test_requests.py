@@ -1,7 +1,10 @@
 """Requests that are wrong: every violation of one, at the path that the contract calls it by."""
 
+from datetime import timedelta
+
 import pytest
 from google.protobuf import struct_pb2
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 
 from osa_grpc.domain.errors import InvalidRequestError, UnsupportedError
@@ -14,6 +17,7 @@ from osa_grpc.wire.deposition_codec import (
     upload_header_from_proto,
 )
 from osa_grpc.wire.struct_codec import MAX_DEPTH, json_from_struct, struct_from_json
+from osa_grpc.wire.times import duration_from_proto
 
 DEPOSITION = "depositions/6b3f7c52-7a5e-4a94-8d9b-111111111111"
 
@@ -276,3 +280,11 @@ def test_page_sizes_are_taken_into_their_bounds_and_negative_ones_refused() -> N
     assert [resource_names.page_size(n) for n in (0, 7, 5000)] == [50, 7, 1000]
     assert violations(resource_names.page_size, -1) == {"page_size": "OUT_OF_RANGE"}
     assert violations(resource_names.offset, -1) == {"offset": "OUT_OF_RANGE"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "duration"),
+    [(2**62, timedelta.max), (-(2**63), timedelta.min), (90, timedelta(seconds=90))],
+)
+def test_a_duration_of_any_length_can_be_read(seconds: int, duration: timedelta) -> None:
+    assert duration_from_proto(Duration(seconds=seconds)) == duration
