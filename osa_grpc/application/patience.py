@@ -4,11 +4,18 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 
-from osa_grpc.domain.errors import UnavailableError
+import structlog
+
+from osa_grpc.domain.errors import ResourceExhaustedError, UnavailableError
 
 T = TypeVar("T")
+
+OUTAGES: Final = (UnavailableError, ResourceExhaustedError)
+"""What passes: the database is away, takes no writes, or its disk is full."""
+
+_LOG = structlog.get_logger(__name__)
 
 
 def backoff(
@@ -20,7 +27,7 @@ def backoff(
 
 
 async def through_outages(act: Callable[[], Awaitable[T]]) -> T:
-    """Do it; while the database is away, wait and do it again. A pause is not an end.
+    """Do it; while the database is away or full, wait and do it again. A pause is not an end.
 
     `act` must be a whole transaction: one that was cut off at its commit may have happened, so it has to find that out itself.
     """
@@ -28,6 +35,8 @@ async def through_outages(act: Callable[[], Awaitable[T]]) -> T:
     while True:
         try:
             return await act()
-        except UnavailableError:
+        except OUTAGES as error:
             attempt += 1
+            if attempt == 1:
+                _LOG.warning("waiting", reason=error.reason, error=str(error))
             await asyncio.sleep(backoff(attempt, most=timedelta(seconds=2)).total_seconds())

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import structlog
 
-from osa_grpc.application.patience import through_outages
+from osa_grpc.application.patience import OUTAGES, through_outages
 from osa_grpc.application.ports import RUN_QUEUE, Doorbell
 from osa_grpc.application.run_execution import RunExecutor
 from osa_grpc.application.storage_ports import RunLease, Storage, WorkerId
@@ -113,7 +113,7 @@ class RunWorker:
         try:
             async with self._storage.transaction() as tx:
                 await tx.runs.release(lease)
-        except UnavailableError:
+        except OUTAGES:
             _LOG.warning("run not handed back; its lease runs out", run=lease.run)
 
 

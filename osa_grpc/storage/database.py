@@ -44,6 +44,13 @@ _REFUSALS = (
 # What cleaning up on a connection that broke may say; InternalClientError: it broke in the middle of a statement.
 _BROKEN = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
+# Somebody else's transaction was in the way, and one of the two had to go: another time it will do.
+_COLLISIONS = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    asyncpg.LockNotAvailableError,
+)
+
 _ANSWER_MARGIN = timedelta(seconds=5)
 
 
@@ -157,7 +164,8 @@ class Database:
 
         Raises:
             UnavailableError: the server is not there, or went away meanwhile (`DATABASE_UNAVAILABLE`); all
-                connections are in use (`DATABASE_BUSY`); a statement took too long (`DATABASE_TIMEOUT`).
+                connections are in use, or another transaction was in the way (`DATABASE_BUSY`); a statement
+                took too long (`DATABASE_TIMEOUT`).
             ResourceExhaustedError: the server's disk is full (`DATABASE_DISK_FULL`).
         """
         pool = self._pool
@@ -196,18 +204,23 @@ class Database:
         """Lend a connection in a transaction that commits when the block ends and is undone when it raises.
 
         Raises:
-            UnavailableError, ResourceExhaustedError: as `acquire`. If it comes out of the commit itself, the
-                transaction may have happened or not.
+            UnavailableError, ResourceExhaustedError: as `acquire`; and UnavailableError when the server takes no
+                writes at present, as while it fails over (`DATABASE_READ_ONLY`). If it comes out of the commit
+                itself, the transaction may have happened or not.
         """
         async with self.acquire() as connection:
             transaction = connection.transaction(isolation=isolation, readonly=readonly)
             await transaction.start()
             try:
                 yield connection
-            except BaseException:
+            except BaseException as error:
                 # Where the connection is gone the server has rolled back; what happened first is what counts.
                 with contextlib.suppress(*_BROKEN):
                     await transaction.rollback()
+                if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and not readonly:
+                    raise UnavailableError(
+                        "The database takes no writes at present.", reason="DATABASE_READ_ONLY"
+                    ) from error
                 raise
             await transaction.commit()
 
@@ -231,6 +244,8 @@ def _translate(error: Exception, connection: Connection) -> OsaError | None:
         return _gone()
     if isinstance(error, asyncpg.DiskFullError):
         return ResourceExhaustedError("The database's disk is full.", reason="DATABASE_DISK_FULL")
+    if isinstance(error, _COLLISIONS):
+        return UnavailableError("The database is busy with other changes.", reason="DATABASE_BUSY")
     if isinstance(error, asyncpg.QueryCanceledError):
         return UnavailableError("The database took too long to answer.", reason="DATABASE_TIMEOUT")
     # These say too little by themselves: they also come from wrong use, and from files and sockets of others.

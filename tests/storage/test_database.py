@@ -165,6 +165,40 @@ async def test_a_full_disk_is_named(database_dsn: str) -> None:
                 await connection.execute("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = 'disk_full'; END $$")
 
 
+async def test_a_database_that_takes_no_writes_is_unavailable_until_it_does(database_dsn: str) -> None:
+    async with Database(dsn=database_dsn, max_size=1) as database:
+        async with database.acquire() as connection:  # as every session of a server that fails over
+            await connection.execute("SET default_transaction_read_only = on")
+        with pytest.raises(UnavailableError) as caught:
+            async with database.transaction() as connection:
+                await connection.execute("CREATE TABLE kept (n int)")
+        assert caught.value.reason == "DATABASE_READ_ONLY"
+        async with database.acquire() as connection:
+            await connection.execute("SET default_transaction_read_only = off")
+        async with database.transaction() as connection:
+            await connection.execute("CREATE TABLE kept (n int)")
+
+
+async def test_of_two_transactions_that_wait_for_each_other_one_is_told_to_try_again(
+    database_dsn: str,
+) -> None:
+    async with Database(dsn=database_dsn) as database:
+        async with database.transaction() as connection:
+            await connection.execute("CREATE TABLE a (); CREATE TABLE b ()")
+        both_hold = asyncio.Barrier(2)
+
+        async def take(first: str, second: str) -> None:
+            async with database.transaction() as connection:
+                await connection.execute(f"LOCK TABLE {first}")
+                await both_hold.wait()
+                await connection.execute(f"LOCK TABLE {second}")
+
+        ends = await asyncio.gather(take("a", "b"), take("b", "a"), return_exceptions=True)
+    [refused] = [end for end in ends if end is not None]
+    assert isinstance(refused, UnavailableError)
+    assert refused.reason == "DATABASE_BUSY"
+
+
 async def test_a_server_without_room_is_unavailable(database_dsn: str) -> None:
     name = database_dsn.partition("@/")[2].partition("?")[0]
     admin = await asyncpg.connect(database_dsn)
