@@ -1,10 +1,12 @@
 """Writes down what happens while a hook runs, and how it ended, under the lease of its run, as it happens."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from osa_grpc.application.abandoning import AbandonableOutputs
 from osa_grpc.application.patience import through_outages
 from osa_grpc.application.ports import HookEnd, HookJob, HookOutputs
 from osa_grpc.application.run_control import end_run
@@ -132,7 +134,7 @@ class RunObserver:
 
     async def ended(self, end: HookEnd) -> None:
         """Judge; and if it has passed, write that. A verdict that ends the run is written once the container is gone."""
-        judged, judgement = await asyncio.to_thread(self._judge, end)
+        judged, judgement = await self._judgement(end)
         self._judged = judged, judgement
         if judgement.verdict is Verdict.PASSED:
             self._written = await self._write(judged, judgement)
@@ -140,20 +142,30 @@ class RunObserver:
     async def conclude(self, end: HookEnd) -> Conclusion:
         """Write the verdict, unless `ended` has; and if it is not `passed`, the run's end. The container is gone."""
         if self._judged is None:
-            self._judged = await asyncio.to_thread(self._judge, end)
+            self._judged = await self._judgement(end)
         judged, judgement = self._judged
         run = self._written or await self._write(judged, judgement)
         return Conclusion(judgement=judgement, outputs=judged.outputs, run=run)
 
-    def _judge(self, end: HookEnd) -> tuple[HookEnd, Judgement]:
+    async def _judgement(self, end: HookEnd) -> tuple[HookEnd, Judgement]:
+        """Judge in a thread, which is not left at work when the call is cancelled: the process could not end before it."""
+        given_up = threading.Event()
+        try:
+            return await asyncio.to_thread(self._judge, end, given_up)
+        finally:
+            given_up.set()
+
+    def _judge(self, end: HookEnd, given_up: threading.Event) -> tuple[HookEnd, Judgement]:
         """Read the outputs (blocking), and complete the provenance with their digest."""
+        if end.outputs is None:
+            return end, judge(end, lambda _: 0)
+        outputs = AbandonableOutputs(end.outputs, given_up=given_up)
         judgement = judge(
-            end, lambda outputs: self._count_rows(outputs, self._job.hook, self._job.subject.id)
+            replace(end, outputs=outputs),
+            lambda outputs: self._count_rows(outputs, self._job.hook, self._job.subject.id),
         )
-        if end.outputs is not None:
-            digest = {"output_sha256": end.outputs.sha256()}
-            end = replace(end, provenance=end.provenance.model_copy(update=digest))
-        return end, judgement
+        digest = {"output_sha256": outputs.sha256()}
+        return replace(end, provenance=end.provenance.model_copy(update=digest)), judgement
 
     async def _write(self, end: HookEnd, judgement: Judgement) -> Run:
         async def write() -> Run:
