@@ -1,8 +1,8 @@
 """Removes what nobody owns any more: at start, on a period, and when the container engine is back."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from datetime import timedelta
 
 import structlog
@@ -59,13 +59,19 @@ class Reaper:
             except Exception:  # noqa: BLE001 - the next reaping tries again
                 _LOG.exception("reaping failed", runtime=runtime.runtime_type)
         try:
-            async with self._storage.reading() as tx:
-                swept = await self._files.sweep(tx.depositions.file_keys(), older_than=_ABANDONED_UPLOAD)
+            async with aclosing(self._file_keys()) as keys:
+                swept = await self._files.sweep(keys, older_than=_ABANDONED_UPLOAD)
         except OsaError as error:
             _LOG.warning("files were not swept", error=str(error))
         else:
             if swept:
                 _LOG.info("files swept", count=swept)
+
+    async def _file_keys(self) -> AsyncGenerator[str, None]:
+        """Yield the keys that rows know; the transaction is over with the last, before anything is deleted."""
+        async with self._storage.reading() as tx:
+            async for key in tx.depositions.file_keys():
+                yield key
 
     async def _is_live(self, run: RunId) -> bool:
         async with self._storage.reading() as tx:
