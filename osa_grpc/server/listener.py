@@ -29,6 +29,7 @@ _MOUNT: Final[dict[type, Callable[[Any, grpc.aio.Server], None]]] = {
 }
 
 _CLEAN_UP_SECONDS: Final = 5
+_AGE_MARGIN: Final = timedelta(minutes=1)
 
 
 class Listener:
@@ -62,11 +63,11 @@ class Listener:
         )
         self._metrics.gauge("calls", "Calls under way that answer once.", lambda: limits.unary_calls)
         self._metrics.gauge("streams", "Calls under way that answer with a stream.", lambda: limits.streams)
-        # Watches end by themselves at their maximum age; the grace lets those that have just begun reach it.
+        # Watches end by themselves at their maximum age; the grace lets those that have just begun reach it, and say so.
         age = timedelta(seconds=self._settings.watch_max_age_seconds)
         server = grpc.aio.server(
             interceptors=server_interceptors(limits, self._metrics),
-            options=server_channel_options(max_connection_age=age, connection_age_grace=age),
+            options=server_channel_options(max_connection_age=age, connection_age_grace=age + _AGE_MARGIN),
         )
         for servicer in self._servicers:
             for base, mount in _MOUNT.items():

@@ -65,7 +65,15 @@ async def test_a_restart_of_postgres_in_the_middle_of_a_hook_is_a_pause(
         script = progress("begun") + WAIT + progress("one", "two") + rows('{"score": 1}')
         run = await archive.start(convention, check=script)
         await archive.until(run, "hook_progress")
-        watch = asyncio.create_task(archive.end_of(run))
+        watch = archive.client.watch_run(run)
+        await anext(watch)
+
+        async def finished() -> pb.Run:
+            async for _ in watch:
+                pass
+            return await archive.client.get_run(run)
+
+        over_later = asyncio.create_task(finished())
         call = there.stubs.runs.WatchRun(pb.WatchRunRequest(name=run))
         heard = [await call.read()]
 
@@ -76,7 +84,7 @@ async def test_a_restart_of_postgres_in_the_middle_of_a_hook_is_a_pause(
         archive.go(run)  # the hook ends while nobody can write that down
         await asyncio.to_thread(postgres_server.start)
 
-        over = await watch
+        over = await over_later
         assert over.state == pb.RUN_STATE_COMPLETED
         assert over.executions[0].attempt == 1
         while (answer := await call.read()) is not grpc.aio.EOF:

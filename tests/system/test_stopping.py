@@ -124,12 +124,13 @@ async def test_a_clients_watch_lives_through_a_restart_on_the_same_port(serving:
 
         whole = asyncio.create_task(rest())
         assert await server.signalled(signal.SIGTERM) == 0
-        await serving.start("--listen", server.address)
-        await until(lambda: two_started(archive, run))
-        archive.go(run)
-        heard += await whole
-        assert heard == await archive.history(run)
-        await completed_once(archive, run, attempts=2)
+        next_server = await serving.start("--listen", server.address)
+        async with serving.archive(next_server) as later:
+            await until(lambda: two_started(later, run))
+            later.go(run)
+            heard += await whole
+            assert heard == await later.history(run)
+            await completed_once(later, run, attempts=2)
 
 
 async def test_a_server_killed_while_it_delivers_makes_the_tables_later_once(serving: Serving) -> None:
