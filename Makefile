@@ -33,7 +33,7 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	@[ -x $(BIN)/pip ] || $(PYTHON) -m venv --clear $(VENV)
 	@mkdir -p build && sed -n '/^uv==/,/^ *# via/p' requirements.lock > build/uv.lock
 	@$(PIP) --require-hashes --no-deps -r build/uv.lock
-	@VIRTUAL_ENV=$(VENV) $(BIN)/uv --quiet --no-cache pip install --require-hashes -r requirements.lock || \
+	@VIRTUAL_ENV=$(VENV) $(BIN)/uv --quiet --no-cache --system-certs pip install --require-hashes -r requirements.lock || \
 	  { echo "uv could not install (it does not read pip's configuration); pip does ..."; $(PIP) --require-hashes -r requirements.lock; } || \
 	  { echo "The Python packages could not be installed: a PyPI index must be reachable (pip config set global.index-url ...)"; exit 1; }
 	@$(PIP) --no-deps --no-build-isolation --editable .

@@ -98,7 +98,15 @@ async def _install_wheels(docker: aiodocker.Docker, requirements: Path, site: st
     python = await python_of(docker, base_id)
     await run_program(
         [
-            *(uv.find_uv_bin(), "pip", "install", "--quiet", "--no-progress", "--link-mode=copy"),
+            *(
+                uv.find_uv_bin(),
+                "pip",
+                "install",
+                "--quiet",
+                "--system-certs",
+                "--no-progress",
+                "--link-mode=copy",
+            ),
             *("--python", sys.executable, "--target", site),
             *("--python-version", python.python_version, "--python-platform", python.platform),
             *("--only-binary", ":all:", "--require-hashes", "--requirements", str(requirements)),
