@@ -35,7 +35,8 @@ async def publish(
     authority: SrnAuthority,
     rows: RowStream,
 ) -> Run:
-    """PUBLISHING → COMPLETED. The run's row is locked last, so that watchers and cancellers wait for no COPY.
+    """PUBLISHING → COMPLETED. The run's row is locked and the record written after the rows, so that nobody waits for a COPY:
+    no watcher, canceller, or other publication, and no convention whose tables are made.
 
     A run in another state is returned as it is, and nothing is written: a commit whose answer was cut off may have happened.
 
@@ -51,6 +52,15 @@ async def publish(
     now = await tx.now()
     ref = RecordRef(id=new_id())
     srn = authority.record(ref)
+    for one in passed:
+        await tx.feature_rows.replace(
+            hook=one.hook,
+            record_srn=srn,
+            execution=one.execution,
+            rows=rows(one.outputs, one.hook, deposition.id),
+        )
+    locked = await tx.runs.lock(lease)
+    assert locked.state is RunState.PUBLISHING
     await tx.records.insert(
         Record(
             ref=ref,
@@ -63,15 +73,6 @@ async def publish(
             created_at=now,
         )
     )
-    for one in passed:
-        await tx.feature_rows.replace(
-            hook=one.hook,
-            record_srn=srn,
-            execution=one.execution,
-            rows=rows(one.outputs, one.hook, deposition.id),
-        )
-    locked = await tx.runs.lock(lease)
-    assert locked.state is RunState.PUBLISHING
     over = locked.completed(record=ref, at=now)
     await end_run(tx, over, before=(RecordPublished(record=ref),))
     await tx.events.append(RecordPublishedEvent(record=ref, run=run.id))

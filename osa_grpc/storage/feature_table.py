@@ -76,7 +76,14 @@ def feature_table(hook: str, spec: TableFeatureSpec) -> sa.Table:
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         *(_declared(column) for column in spec.columns),
         sa.PrimaryKeyConstraint("id", name=derived_name(hook, "id_key")),
-        sa.ForeignKeyConstraint(["record_srn"], ["osa.record.srn"], name=derived_name(hook, "record_srn_fk")),
+        # Looked at in the end: the record comes after its rows. While one is inserted no table can be made, and a COPY takes long.
+        sa.ForeignKeyConstraint(
+            ["record_srn"],
+            ["osa.record.srn"],
+            name=derived_name(hook, "record_srn_fk"),
+            deferrable=True,
+            initially="DEFERRED",
+        ),
         sa.ForeignKeyConstraint(
             ["execution_id"], ["osa.hook_execution.id"], name=derived_name(hook, "execution_id_fk")
         ),
