@@ -5,8 +5,10 @@ verdict) and feeds the database, so that what passed can be published.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
+from dataclasses import replace
 from functools import lru_cache
 from itertools import chain
 from typing import Final, NoReturn
@@ -134,7 +136,10 @@ def _sized_rows(
     for count, (line, text) in enumerate(found, start=1):
         if count > 1 and spec.cardinality is Cardinality.ONE:
             cursor.fail("expected one row at most (the cardinality is one), found a second", line=line)
-        row = decoder.decode(cursor, line, text, max_row_bytes)
+        try:
+            row = decoder.decode(cursor, line, text, max_row_bytes)
+        except BadOutputError as error:
+            raise BadOutputError(replace(error.output, row=count)) from error
         if spec.columns:
             yield len(text), row
 
@@ -270,6 +275,8 @@ class _RowDecoder:
             values = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
         except (ValueError, RecursionError) as malformed:
             if text.startswith(b"{"):
+                if number := _not_a_number(text, malformed):
+                    cursor.fail(f"expected JSON, which has no {number}: write null", line=line)
                 cursor.fail(f"expected JSON, found {preview(text)}: {malformed}", line=line)
             cursor.fail(f"expected an object of columns, found {preview(text)}", line=line)
         for key in values:
@@ -288,6 +295,13 @@ class _RowDecoder:
                 found = preview(bytes(values[name]))
                 cursor.fail(f"expected {expected(column)}, found {found}", line=line, field=name)
         cursor.fail(f"not a row of the declared columns: {error}", line=line)
+
+
+def _not_a_number(text: bytes, malformed: Exception) -> str | None:
+    """Return NaN or Infinity, as Python and others write them, if that is what is malformed."""
+    place = re.search(r"\(byte (\d+)\)", str(malformed))
+    found = re.compile(rb"NaN|Infinity").match(text, int(place[1])) if place else None
+    return found[0].decode() if found else None
 
 
 def _is_of(column: ColumnDef, text: msgspec.Raw) -> bool:

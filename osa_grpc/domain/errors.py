@@ -62,7 +62,7 @@ class NotFoundError(OsaError):
     reason = "RESOURCE_NOT_FOUND"
 
     def __init__(self, *, resource_type: str, name: str, message: str | None = None) -> None:
-        super().__init__(message or f"{resource_type} {name!r} does not exist", metadata={"name": name})
+        super().__init__(message or f"{name} does not exist", metadata={"name": name})
         self.resource_type = resource_type
         self.name = name
 
@@ -211,11 +211,14 @@ class BadOutput:
 
     file: str
     line: int | None = None
+    row: int | None = None
+    """Which of the file's rows, from 1: all may stand in one line."""
     field: str | None = None
     message: str = ""
 
     def __str__(self) -> str:
         place = self.file + (f" line {self.line}" if self.line is not None else "")
+        place += f", row {self.row}" if self.row is not None else ""
         return f"{place}{f', field {self.field}' if self.field else ''}: {self.message}"
 
 

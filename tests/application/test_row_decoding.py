@@ -196,7 +196,19 @@ def test_what_does_not_fit_is_named_with_line_and_field(
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
 def test_numbers_that_json_does_not_have_are_refused(value: str) -> None:
-    refusal(SCORE, f'{{"score": {value}}}')
+    output = refusal(SCORE, f'{{"note": "NaN", "score": {value}}}')
+    assert output.message == f"expected JSON, which has no {value.removeprefix('-')}: write null"
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl"])
+def test_a_refusal_says_which_row_it_is_about_although_all_stand_in_one_line(
+    form: Literal["json", "jsonl"],
+) -> None:
+    values = [{"score": 1}, {"score": 2}, {"score": "x"}]
+    text = line(values) if form == "jsonl" else json.dumps(values)
+    output = refusal(SCORE, text, form)
+    assert (output.line, output.row, output.field) == (1, 3, "score")
+    assert f"{output}".startswith(f"features.{form} line 1, row 3, field score: expected")
 
 
 @pytest.mark.parametrize(
