@@ -147,7 +147,19 @@ def _unexpected(text: str, error: UnexpectedInput) -> Exception:
         wanted = error.allowed or set()
         found = "a string that is not closed" if text[offset] in "\"'" else text[offset]
     expected = next((words for terminal, words in _WANTED.items() if terminal in wanted), _AFTER_A_TERM)
+    if "COMPARATOR" in wanted:
+        expected += _hint(text[:offset].split())
     return syntax_error("filter", offset, expected=expected, found=found)
+
+
+def _hint(words: list[str]) -> str:
+    """Return what is probably wrong with the last of these words: it stands for a column, and no operator follows."""
+    *before, last = words
+    if last.upper() in _KEYWORDS:
+        return f" ({last.upper()} is written in capitals)"
+    if before and before[-1][-1].isalpha() and before[-1] not in _KEYWORDS:
+        return " (a text of several words is written in quotes)"
+    return ""
 
 
 def _at(token: Token) -> int:
