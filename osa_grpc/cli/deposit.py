@@ -14,8 +14,16 @@ from osa_grpc.cli import exit_codes
 from osa_grpc.cli.following import follow_run
 from osa_grpc.cli.invocation import Session, connected, full_name
 from osa_grpc.cli.run_board import RunBoard, run_board
-from osa_grpc.client import Client
+from osa_grpc.client import Client, OsaRpcError
 from osa_grpc.wire import pb
+
+_HOOKS_OWN = {
+    pb.FAILURE_KIND_HOOK_EXIT,
+    pb.FAILURE_KIND_OOM,
+    pb.FAILURE_KIND_TIMEOUT,
+    pb.FAILURE_KIND_BAD_OUTPUT,
+}
+"""Failures of which a hook's log tells more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +104,8 @@ async def deposit(
             return
         with _hint_when_cut_short(session, f"the run goes on: osa-grpc run watch {run.name}"):
             finished = await follow_run(client, run, board, logs=logs)
+    if finished.failure.kind in _HOOKS_OWN:
+        session.out.note(f"what the hook printed: osa-grpc run logs {run.name}")
     if finished.state != pb.RUN_STATE_COMPLETED:
         session.out.note(f"correct and submit again: osa-grpc deposit --to {draft.name} [FILES] [--set ...]")
     click.get_current_context().exit(exit_codes.of_run(finished.state))
@@ -130,8 +140,9 @@ def _hint_when_cut_short(session: Session, hint: str) -> Iterator[None]:
     """Say how to go on when the block ends with an error, or Ctrl-C."""
     try:
         yield
-    except BaseException:
-        session.out.note(hint)
+    except BaseException as error:
+        if not (isinstance(error, OsaRpcError) and error.reason == "DEPOSITION_NOT_DRAFT"):
+            session.out.note(hint)
         raise
 
 

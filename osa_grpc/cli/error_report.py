@@ -27,7 +27,8 @@ def report(error: Exception, *, as_json: bool) -> int | None:
             fields = {"code": "INVALID_ARGUMENT", "reason": error.reason, "message": error.message}
             fields["violations"] = violations
             lines = [f"INVALID_ARGUMENT {error.reason}: {error.message}"]
-            lines += [f"{v['field']}: {v['message']} ({v['reason']})" for v in violations]
+            if len(violations) > 1:  # the message has the first
+                lines += [f"{v['field']}: {v['message']} ({v['reason']})" for v in violations]
             code = exit_codes.INVALID
         case TimeoutError():
             text = "the command did not end within --timeout"
@@ -70,6 +71,8 @@ def _of_rpc(error: OsaRpcError) -> dict[str, Any]:
 def _lines_of_rpc(error: OsaRpcError) -> Iterator[str]:
     yield str(error)
     for violation in error.violations:
+        if len(error.violations) == 1 and violation.description in error.message:
+            continue  # it was just said
         reason = f" ({violation.reason})" if violation.reason else ""
         yield f"{violation.field}: {violation.description}{reason}"
     for unmet in error.preconditions:

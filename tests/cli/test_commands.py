@@ -43,7 +43,7 @@ def test_a_convention_without_digests_is_refused_with_the_field(osa: Osa, conven
     result = osa("convention", "register", convention_file)
     assert result.exit_code == exit_codes.INVALID
     assert "INVALID_ARGUMENT INVALID_FIELD" in result.stderr
-    assert "\n  convention.hooks[0].oci.digest: " in result.stderr
+    assert result.stderr.count("convention.hooks[0].oci.digest: ") == 1
 
 
 def test_a_convention_that_conflicts_names_the_columns(
@@ -146,6 +146,10 @@ def test_what_is_rejected_is_corrected_and_submitted_again(osa: Osa, moods: str,
     note.write_text("second")
     corrected = osa("deposit", note, "--to", deposition, "--set", "mood=fine")
     assert corrected.exit_code == 0, corrected.output
+    again = osa("deposit", "--to", deposition, "--set", "mood=fine")
+    assert again.exit_code == exit_codes.PRECONDITION
+    assert "DEPOSITION_NOT_DRAFT" in again.stderr
+    assert "the draft stays" not in again.stderr
     folder = tmp_path / "downloaded"
     folder.mkdir()
     assert osa("deposition", "download", deposition, "--to", folder).exit_code == 0
@@ -153,6 +157,11 @@ def test_what_is_rejected_is_corrected_and_submitted_again(osa: Osa, moods: str,
 
 
 def test_a_hook_that_fails_is_told_by_the_exit_code_and_its_log(osa: Osa, moods: str) -> None:
+    followed = osa("deposit", "--convention", moods, "--set", "mood=broken")
+    assert followed.exit_code == exit_codes.FAILED
+    name = next(line.removeprefix("run ") for line in followed.stdout.splitlines() if line.startswith("run "))
+    assert f"what the hook printed: osa-grpc run logs {name}\n" in followed.stderr
+
     run = sent(osa, moods, "broken")
     watched = osa("run", "watch", run, "--logs")
     assert watched.exit_code == exit_codes.FAILED
