@@ -1,5 +1,6 @@
 """Settings: by flag, environment (`OSA_...`) and file (TOML), in this order of precedence. Read once; classes get values."""
 
+import difflib
 import ipaddress
 import os
 from datetime import timedelta
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -77,8 +79,12 @@ class Settings(BaseSettings):
     )
 
     max_concurrent_calls: Annotated[int, Field(ge=1)] = Field(
-        default=200, description="Calls at once that are not watches."
+        default=200, description="Calls at once that are neither watches nor uploads."
     )
+    max_concurrent_uploads: Annotated[int, Field(ge=1)] = Field(
+        default=32, description="Uploads at once; each takes some 24 MiB of memory."
+    )
+    idle_upload_seconds: Seconds = Field(default=60, description="How long an upload may send nothing.")
     max_concurrent_watches: Annotated[int, Field(ge=1)] = Field(
         default=10_000, description="Watches at once."
     )
@@ -135,6 +141,16 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _complaint(detail: ErrorDetails) -> str:
+    """Return what is wrong with a setting, its name first."""
+    name = ".".join(map(str, detail["loc"]))
+    if detail["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(name, list(Settings.model_fields), n=1)
+        return f"there is no setting {name}{f'; did you mean {close[0]}?' if close else ''}"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}" if name else message  # a check of several settings names them itself
+
+
 def read_settings(flags: dict[str, Any], *, config: Path | None) -> Settings:
     """Return the settings; `flags` are those that were given.
 
@@ -150,10 +166,7 @@ def read_settings(flags: dict[str, Any], *, config: Path | None) -> Settings:
     try:
         return FromFile(**flags)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(map(str, detail['loc'])) or 'settings'}: {detail['msg'].removeprefix('Value error, ')}"
-            for detail in error.errors()
-        ]
+        lines = [_complaint(detail) for detail in error.errors()]
         raise CannotStartError("The settings are not valid: " + "; ".join(lines)) from error
     except ValueError as error:  # a file that is not TOML
         raise CannotStartError(f"The settings file {config} cannot be read: {error}") from error
