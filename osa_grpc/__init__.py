@@ -17,3 +17,8 @@ def __getattr__(name: str) -> object:
 
         return getattr(client, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Name what is imported late, too, for whoever completes names."""
+    return sorted({*globals(), *__all__})
