@@ -19,6 +19,7 @@ from osa_grpc.domain.errors import ConflictError, InvalidRequestError, LeaseLost
 from osa_grpc.domain.events import DomainEvent
 
 _PERMANENT = (ConflictError, InvalidRequestError)
+_POSTPONED = timedelta(seconds=2)
 _LOG = structlog.get_logger(__name__)
 
 
@@ -92,8 +93,16 @@ class DeliveryWorker:
         except LeaseLostError:
             log.warning("delivery taken over by another worker")
             raise
-        except UnavailableError:
-            raise
+        except UnavailableError as error:
+            # The database is away or busy: no fault of the event's. (While it is away this waits, too.)
+            log.warning("delivery postponed", error=str(error))
+            reason = str(error)
+
+            async def postpone() -> None:
+                async with self._storage.transaction() as tx:
+                    await tx.events.postpone(lease, reason, retry_at=await tx.now() + _POSTPONED)
+
+            await through_outages(postpone)
         except _PERMANENT as error:
             log.warning("delivery given up", error=str(error))
             await self._park(lease, str(error))

@@ -86,7 +86,7 @@ class LogFollowing:
                 raise NotFoundError(
                     resource_type=resource,
                     name=name,
-                    message=f"{name} has had {execution.attempt} attempts, not {attempt}",
+                    message=f"{name} has no attempt {attempt}; its latest is {execution.attempt}",
                 )
             attempt = attempt or execution.attempt
             state = await tx.run_logs.state(execution.id, attempt)

@@ -34,6 +34,9 @@ _LOG = structlog.get_logger(__name__)
 _SERVER_WENT_AWAY = Failure(
     kind=FailureKind.INTERNAL, message="the server that ran the hook went away", retryable=True
 )
+_OUTPUTS_ARE_GONE = Failure(
+    kind=FailureKind.INTERNAL, message="what a hook wrote is gone; it was not published yet", retryable=True
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,6 +163,9 @@ class RunExecutor:
             outputs = runtime.outputs(work.job(execution, hook))
             if outputs is not None:
                 return PassedHook(hook=hook, execution=execution.id, outputs=outputs)
+            if work.run.state is RunState.PUBLISHING:  # there is no way back to running
+                await through_outages(lambda: self._fail(lease, _OUTPUTS_ARE_GONE))
+                return None
         if execution.attempt >= self._rules.max_attempts:
             await through_outages(lambda: self._fail(lease, _SERVER_WENT_AWAY))
             return None
@@ -243,6 +249,9 @@ class RunExecutor:
                 await end_run(tx, run.cancelled(at=await tx.now()))
             elif not run.state.is_terminal:
                 await self._close_logs(tx, run)
+                if run.state is RunState.PENDING:
+                    run = run.started(at=await tx.now())
+                    await tx.runs.save(run)
                 run = run.failed(failure=failure, at=await tx.now())
                 await end_run(tx, run)
             return run

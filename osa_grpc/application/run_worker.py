@@ -64,6 +64,7 @@ class RunWorker:
     async def _hold(self, lease: RunLease) -> None:
         """Execute the run while it is ours; nothing it raises takes the worker down."""
         log = _LOG.bind(run=lease.run, epoch=lease.epoch)
+        gives_back = True
         execution = asyncio.create_task(self._executor.execute(lease), name=f"execute {lease.run}")
         keeper = asyncio.create_task(self._keep(lease), name=f"keep {lease.run}")
         try:
@@ -77,13 +78,16 @@ class RunWorker:
         except LeaseLostError:
             log.warning("run taken over by another worker")
         except UnavailableError as error:
+            gives_back = False  # when its lease has run out it is taken up again: a pause, not a hot loop
             log.warning("run put back", error=str(error))
         except Exception:
+            gives_back = False
             log.exception("run put back")
         finally:
             await _stop(execution)
             await _stop(keeper)
-            await self._release(lease)
+            if gives_back:
+                await self._release(lease)
 
     async def _keep(self, lease: RunLease) -> bool:
         """Renew the lease; return True once the run is to be cancelled. Raises LeaseLostError."""

@@ -311,6 +311,9 @@ class EventStore(Protocol):
     async def fail(self, lease: DeliveryLease, error: str, *, retry_at: datetime | None) -> None:
         """Note the error; due again at `retry_at`, or dead when None. Raises LeaseLostError."""
 
+    async def postpone(self, lease: DeliveryLease, error: str, *, retry_at: datetime) -> None:
+        """Note what is in the way; due again at `retry_at`, and the attempt does not count. Raises LeaseLostError."""
+
     async def deliver_again(self, event_type: str, key: str, handler: str) -> None:
         """Make the latest event of that type about `key` due to a handler again, at once and with its attempts reset; whoever holds
         the delivery loses it. Raises LookupError when there is no such event. A convention's or a record's key is its

@@ -43,6 +43,10 @@ async def register(
 ) -> None:
     """Register the convention in FILE: a `Convention` as JSON, with a `name` conventions/{id}@{version}; `-` is stdin."""
     message = convention_from_json(file.read(), images=parse_images(images))
+    if unnamed := [hook.name for hook in message.hooks if hook.HasField("oci") and not hook.oci.digest]:
+        session.out.note(
+            f"no image is given for {', '.join(unnamed)}: --image {unnamed[0]}=IMAGE_ID, as `osa-grpc hook build` prints it"
+        )
     name_id = message.name.removeprefix("conventions/").partition("@")[0]
     if not (convention_id or name_id):
         raise click.UsageError("the file has no `name`: give --id")

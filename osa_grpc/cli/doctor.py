@@ -20,6 +20,7 @@ from osa_grpc.runtimes.engine_search import find_engine, usual_places, why_silen
 
 _OLDEST_PYTHON = (3, 11)
 _FREE_BYTES = 2 * 2**30
+_DATABASE_SECONDS = 5.0
 _EXTRA = [
     *(
         "aiodocker",
@@ -87,6 +88,8 @@ def checks() -> Iterator[Check]:
     yield _engine(settings.docker_host)
     if settings.database_url is None:
         yield _postgres(settings.data_directory)
+    else:
+        yield _database(settings.database_url)
     yield _data_directory(settings.data_directory)
     yield _disk(settings.data_directory)
     yield _port(settings.listen)
@@ -159,6 +162,31 @@ def _postgres(data_directory: Path) -> Check:
                 remedy="osa-grpc serve --database-url postgresql://... (a Postgres of your own)",
             )
     return Check(name="embedded postgres", ok=True, detail=f"PostgreSQL {program.major_version}")
+
+
+def _database(url: str) -> Check:
+    import asyncpg  # noqa: PLC0415 - needs the server's packages
+
+    from osa_grpc.domain.errors import OsaError  # noqa: PLC0415 - the same
+    from osa_grpc.storage.migrations import runner  # noqa: PLC0415 - the same
+
+    async def look() -> None:
+        connection = await asyncpg.connect(url, timeout=_DATABASE_SECONDS)
+        await connection.close()
+        await runner.check_schema(url)
+
+    try:
+        asyncio.run(look())
+    except runner.SchemaError as error:
+        return Check(name="database", ok=False, detail=str(error), remedy="osa-grpc migrate")
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, OsaError) as error:
+        return Check(
+            name="database",
+            ok=False,
+            detail=f"no connection by OSA_DATABASE_URL: {error or type(error).__name__}",
+            remedy="start that Postgres, or correct OSA_DATABASE_URL",
+        )
+    return Check(name="database", ok=True, detail="answers, and has this release's schema")
 
 
 def _data_directory(directory: Path) -> Check:

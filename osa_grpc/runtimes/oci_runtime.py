@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 import structlog
 
 from osa_grpc.application.ports import HookEnd
+from osa_grpc.domain.errors import ResourceExhaustedError
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.names import RunId, is_id
 from osa_grpc.domain.run import Provenance
@@ -131,6 +132,8 @@ class OciRuntime:
             return attempt.end(FailureKind.IMAGE_PULL, str(error), retryable=error.retryable)
         except ConfigRefusedError as error:
             return attempt.end(FailureKind.CONFIG, str(error))
+        except ResourceExhaustedError as error:  # the disk, while the inputs were put there
+            return attempt.end(FailureKind.ENGINE, str(error), retryable=True)
         except EngineError as error:
             return attempt.end(FailureKind.ENGINE, str(error), retryable=True)
         return end

@@ -213,7 +213,12 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             settings=settings,
             servicers=[
                 ConventionServicer(storage=storage, watching=convention_watching, authority=authority),
-                DepositionServicer(storage=storage, files=files, authority=authority),
+                DepositionServicer(
+                    storage=storage,
+                    files=files,
+                    authority=authority,
+                    idle_upload=timedelta(seconds=settings.idle_upload_seconds),
+                ),
                 RunServicer(
                     storage=storage,
                     watching=run_watching,

@@ -214,6 +214,7 @@ class EmbeddedPostgres:
                 return
 
     async def _initialise(self, program: PostgresProgram, lock: int) -> None:
+        _log.info("making a database, which takes some seconds", directory=str(self._directory.path))
         scratch = await asyncio.to_thread(self._directory.make_scratch, self._account)
         command = [
             str(program.bin_directory / "initdb"),

@@ -60,8 +60,10 @@ class Listener:
         limits = CallLimits(
             max_unary_calls=self._settings.max_concurrent_calls,
             max_streams=self._settings.max_concurrent_watches,
+            max_uploads=self._settings.max_concurrent_uploads,
         )
         self._metrics.gauge("calls", "Calls under way that answer once.", lambda: limits.unary_calls)
+        self._metrics.gauge("uploads", "Uploads under way.", lambda: limits.uploads)
         self._metrics.gauge("streams", "Calls under way that answer with a stream.", lambda: limits.streams)
         # Watches end by themselves at their maximum age; the grace lets those that have just begun reach it, and say so.
         age = timedelta(seconds=self._settings.watch_max_age_seconds)

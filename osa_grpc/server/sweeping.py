@@ -1,6 +1,7 @@
 """Removes what nobody owns any more: at start, on a period, and when the container engine is back."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from datetime import timedelta
@@ -29,20 +30,26 @@ class Reaper:
         runtimes: Mapping[str, HookRuntime],
         files: ObstoreFileStore,
         every: timedelta = timedelta(minutes=5),
+        sweep_every: timedelta = timedelta(hours=6),
     ) -> None:
         self.ready = asyncio.Event()
         self._storage = storage
         self._runtimes = runtimes
         self._files = files
         self._every = every
+        self._sweep_every_seconds = sweep_every.total_seconds()
         self._hurried = asyncio.Event()
 
     async def run(self) -> None:
         """Reap until cancelled."""
+        sweep_at = time.monotonic()
         while True:
             self._hurried.clear()
             await self.reap()
             self.ready.set()
+            if time.monotonic() >= sweep_at:
+                await self.sweep()
+                sweep_at = time.monotonic() + self._sweep_every_seconds
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every.total_seconds()):
                     await self._hurried.wait()
@@ -52,12 +59,15 @@ class Reaper:
         self._hurried.set()
 
     async def reap(self) -> None:
-        """Do it once; what cannot be reached now is done the next time."""
+        """Remove containers and directories; what cannot be reached now is removed the next time."""
         for runtime in self._runtimes.values():
             try:
                 await runtime.reap(self._is_live)
             except Exception:  # noqa: BLE001 - the next reaping tries again
                 _LOG.exception("reaping failed", runtime=runtime.runtime_type)
+
+    async def sweep(self) -> None:
+        """Remove files that no row knows. It lists the whole store, so it is done more seldom."""
         try:
             async with aclosing(self._file_keys()) as keys:
                 swept = await self._files.sweep(keys, older_than=_ABANDONED_UPLOAD)

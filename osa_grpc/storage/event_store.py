@@ -78,6 +78,11 @@ class PostgresEventStore:
         if not await self._connection.fetchval(_SQL["fail"], *_under(lease), error, retry_at):
             raise _lost(lease)
 
+    async def postpone(self, lease: DeliveryLease, error: str, *, retry_at: datetime) -> None:
+        """Note what is in the way; due again at `retry_at`, and the attempt does not count. Raises LeaseLostError."""
+        if not await self._connection.fetchval(_SQL["postpone"], *_under(lease), error, retry_at):
+            raise _lost(lease)
+
     async def deliver_again(self, event_type: str, key: str, handler: str) -> None:
         """Make the latest event of that type about `key` due to a handler again, at once and with its attempts reset.
 

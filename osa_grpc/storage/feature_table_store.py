@@ -76,6 +76,7 @@ class PostgresFeatureTableStore:
 
         Raises:
             ConflictError: the catalog, or the table that is there, has other columns.
+            UnavailableError: somebody writes the table and would have to be waited for (`DATABASE_BUSY`).
         """
         await self.lock(hook.name)
         row = await self._connection.fetchrow(_SQL["find"], hook.name)
@@ -85,6 +86,7 @@ class PostgresFeatureTableStore:
             row = await self._connection.fetchrow(_SQL["find"], hook.name)
         assert row is not None
         entry = _entry(row)
+        await self._connection.execute(_SQL["limit_lock_waits"])
         await self._make(hook.name, entry.spec)
         if entry.made_version != entry.version:
             for statement in comments(feature_table(hook.name, entry.spec)):

@@ -44,6 +44,7 @@ def test_a_convention_without_digests_is_refused_with_the_field(osa: Osa, conven
     assert result.exit_code == exit_codes.INVALID
     assert "INVALID_ARGUMENT INVALID_FIELD" in result.stderr
     assert result.stderr.count("convention.hooks[0].oci.digest: ") == 1
+    assert "no image is given for look: --image look=IMAGE_ID" in result.stderr
 
 
 def test_a_convention_that_conflicts_names_the_columns(

@@ -160,7 +160,7 @@ async def _stream(*requests: bytes) -> AsyncIterator[bytes]:
 
 @asynccontextmanager
 async def _serving(*, max_unary_calls: int = 100, max_streams: int = 100) -> AsyncIterator[Server]:
-    limits = CallLimits(max_unary_calls=max_unary_calls, max_streams=max_streams)
+    limits = CallLimits(max_unary_calls=max_unary_calls, max_streams=max_streams, max_uploads=1)
     server = grpc.aio.server(
         interceptors=server_interceptors(limits, Metrics()), options=server_channel_options()
     )

@@ -30,7 +30,7 @@ def health() -> Health:
 
 @pytest.fixture
 async def channel(health: Health) -> AsyncIterator[grpc.aio.Channel]:
-    full = CallLimits(max_unary_calls=0, max_streams=0)
+    full = CallLimits(max_unary_calls=0, max_streams=0, max_uploads=0)
     server = grpc.aio.server(
         interceptors=server_interceptors(full, Metrics()), options=server_channel_options()
     )

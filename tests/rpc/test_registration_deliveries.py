@@ -16,6 +16,7 @@ from osa_grpc.application.registration import (
 )
 from osa_grpc.application.storage_ports import Transaction, WorkerId
 from osa_grpc.domain.convention import ConventionState
+from osa_grpc.domain.errors import UnavailableError
 from osa_grpc.domain.events import ConventionRegistered, DomainEvent
 from osa_grpc.storage.database import Database
 from osa_grpc.storage.doorbell import Doorbell
@@ -135,3 +136,19 @@ async def test_a_worker_killed_before_its_commit_leaves_the_work_to_another(
     await connection.execute("UPDATE osa.delivery SET leased_until = now() - interval '1 second'")
     assert await (await deliveries.worker("other")).deliver_one()
     await settled(deliveries, connection)
+
+
+async def test_a_delivery_that_something_is_in_the_way_of_is_postponed_and_does_not_count(
+    deliveries: Deliveries, connection: Connection
+) -> None:
+    async def busy(_tx: Transaction, _event: DomainEvent) -> None:
+        raise UnavailableError("another transaction is in the way", reason="DATABASE_BUSY")
+
+    storage = await deliveries.storage()
+    async with storage.transaction() as tx:
+        await register_convention(tx, definition())
+    worker = await deliveries.worker("one", busy)
+    assert await worker.deliver_one()
+    row = await connection.fetchrow("SELECT state, attempts, last_error, leased_by FROM osa.delivery")
+    assert tuple(row) == ("PENDING", 0, "another transaction is in the way", None)
+    assert not await worker.deliver_one()  # not due yet

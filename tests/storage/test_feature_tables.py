@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from osa_grpc.application.storage_ports import PageRequest
-from osa_grpc.domain.errors import ConflictError
+from osa_grpc.domain.errors import ConflictError, UnavailableError
 from osa_grpc.domain.feature import merge_feature_spec
 from osa_grpc.domain.hook import Cardinality
 from osa_grpc.storage.database import Database
@@ -270,3 +270,17 @@ async def test_a_judging_hook_owns_its_name_too(database: Database) -> None:
     async with database.transaction() as connection:
         table = await PostgresFeatureTableStore(connection).create_table(hook())
     assert [c.name for c in table.columns] == ["id", "record_srn", "execution_id", "created_at"]
+
+
+async def test_a_table_that_is_written_is_not_waited_for_long(database: Database) -> None:
+    async with database.transaction() as connection:
+        await PostgresFeatureTableStore(connection).create_table(hook(SCORE))
+    async with database.transaction() as writer:
+        await writer.execute("LOCK TABLE features.chains IN ROW EXCLUSIVE MODE")
+        with pytest.raises(UnavailableError) as caught:
+            async with database.transaction() as connection:
+                await PostgresFeatureTableStore(connection).create_table(hook(SCORE, NOTE))
+    assert caught.value.reason == "DATABASE_BUSY"
+    async with database.transaction() as connection:
+        table = await PostgresFeatureTableStore(connection).create_table(hook(SCORE, NOTE))
+    assert [one.name for one in table.columns[-2:]] == ["score", "note"]

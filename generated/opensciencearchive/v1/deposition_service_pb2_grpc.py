@@ -139,7 +139,8 @@ class DepositionServiceServicer:
     def UploadFile(self, request_iterator, context):
         """Uploads one file: a `header`, then `chunk`s. It exists once the call has answered OK, whole and with the SHA-256
         that was sent, or not at all. Errors: ALREADY_EXISTS `FILE_EXISTS` (delete it first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`,
-        `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`.
+        `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try
+        again) and `UPLOAD_IDLE` (nothing came for a minute).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -55,7 +55,8 @@ class DepositionServiceStub:
     UploadFile: _grpc.StreamUnaryMultiCallable[_deposition_service_pb2.UploadFileRequest, _deposition_service_pb2.UploadFileResponse]
     """Uploads one file: a `header`, then `chunk`s. It exists once the call has answered OK, whole and with the SHA-256
     that was sent, or not at all. Errors: ALREADY_EXISTS `FILE_EXISTS` (delete it first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`,
-    `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`.
+    `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try
+    again) and `UPLOAD_IDLE` (nothing came for a minute).
     """
     DownloadFile: _grpc.UnaryStreamMultiCallable[_deposition_service_pb2.DownloadFileRequest, _deposition_service_pb2.DownloadFileResponse]
     """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end)."""
@@ -96,7 +97,8 @@ class DepositionServiceAsyncStub(DepositionServiceStub):
     UploadFile: _aio.StreamUnaryMultiCallable[_deposition_service_pb2.UploadFileRequest, _deposition_service_pb2.UploadFileResponse]  # type: ignore[assignment]
     """Uploads one file: a `header`, then `chunk`s. It exists once the call has answered OK, whole and with the SHA-256
     that was sent, or not at all. Errors: ALREADY_EXISTS `FILE_EXISTS` (delete it first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`,
-    `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`.
+    `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try
+    again) and `UPLOAD_IDLE` (nothing came for a minute).
     """
     DownloadFile: _aio.UnaryStreamMultiCallable[_deposition_service_pb2.DownloadFileRequest, _deposition_service_pb2.DownloadFileResponse]  # type: ignore[assignment]
     """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end)."""
@@ -170,7 +172,8 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_deposition_service_pb2.UploadFileResponse, _abc.Awaitable[_deposition_service_pb2.UploadFileResponse]]:
         """Uploads one file: a `header`, then `chunk`s. It exists once the call has answered OK, whole and with the SHA-256
         that was sent, or not at all. Errors: ALREADY_EXISTS `FILE_EXISTS` (delete it first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`,
-        `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`.
+        `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try
+        again) and `UPLOAD_IDLE` (nothing came for a minute).
         """
 
     @_abc_1.abstractmethod

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Final
 
 import grpc.aio
@@ -11,7 +12,13 @@ from osa_grpc.application.ports import FileStore
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import MAX_FILE_BYTES
 from osa_grpc.domain.deposition import Upload
-from osa_grpc.domain.errors import InvalidRequestError, OsaError, UnavailableError, Violation
+from osa_grpc.domain.errors import (
+    InvalidRequestError,
+    OsaError,
+    ResourceExhaustedError,
+    UnavailableError,
+    Violation,
+)
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.server.servicers.answering import (
@@ -36,7 +43,10 @@ _UPLOAD: Final = "UploadFile"
 class DepositionServicer(pb.DepositionServiceServicer):
     """Serves DepositionService."""
 
-    def __init__(self, *, storage: Storage, files: FileStore, authority: SrnAuthority) -> None:
+    def __init__(
+        self, *, storage: Storage, files: FileStore, authority: SrnAuthority, idle_upload: timedelta
+    ) -> None:
+        self._idle_upload = idle_upload
         self._storage = storage
         self._files = files
         self._authority = authority
@@ -111,12 +121,11 @@ class DepositionServicer(pb.DepositionServiceServicer):
         context: "grpc.aio.ServicerContext[object, object]",
     ) -> pb.UploadFileResponse:
         """Store the bytes, then make them a file; if that is refused, remove them."""
-        header = await _header(request_iterator)
+        requests = _coming(request_iterator, at_most=self._idle_upload)
+        header = await _header(requests)
         upload = upload_header_from_proto(header)
         most = await self._check(upload, header.request_id)
-        stored = await self._files.put_stream(
-            uploading.within_bounds(_chunks(request_iterator), upload, most)
-        )
+        stored = await self._files.put_stream(uploading.within_bounds(_chunks(requests), upload, most))
         if context.done():  # the requests of a client that has gone end like those of one that has finished
             await self._files.delete(stored.key)
             raise asyncio.CancelledError
@@ -215,6 +224,24 @@ class DepositionServicer(pb.DepositionServiceServicer):
             if request_id and await tx.requests.find(_UPLOAD, request_id) is not None:
                 return MAX_FILE_BYTES  # sent again: only its digest is asked for
             return await uploading.check_upload(tx, upload)
+
+
+async def _coming(
+    requests: AsyncIterator[pb.UploadFileRequest], *, at_most: timedelta
+) -> AsyncIterator[pb.UploadFileRequest]:
+    """Hand on the requests; one that does not come for long ends the upload."""
+    iterator = aiter(requests)
+    while True:
+        try:
+            async with asyncio.timeout(at_most.total_seconds()):
+                request = await anext(iterator, None)
+        except TimeoutError as error:
+            raise ResourceExhaustedError(
+                f"nothing came for {at_most.total_seconds():g} s; upload again", reason="UPLOAD_IDLE"
+            ) from error
+        if request is None:
+            return
+        yield request
 
 
 async def _chunks(requests: AsyncIterator[pb.UploadFileRequest]) -> AsyncIterator[bytes]:

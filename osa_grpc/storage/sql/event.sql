@@ -50,6 +50,14 @@ UPDATE osa.delivery SET
 WHERE id = $1 AND leased_by = $2 AND epoch = $3
 RETURNING true
 
+-- name: postpone
+-- $1 delivery, $2 worker, $3 epoch, $4 what is in the way, $5 when it is due again; the attempt does not count
+UPDATE osa.delivery SET
+    state = 'PENDING', attempts = attempts - 1, next_attempt_at = $5, last_error = $4,
+    leased_by = NULL, leased_until = NULL, updated_at = now()
+WHERE id = $1 AND leased_by = $2 AND epoch = $3
+RETURNING true
+
 -- name: deliver_again
 -- $1 type, $2 what the event is about, $3 handler. Whoever holds the delivery loses it.
 INSERT INTO osa.delivery (event_id, handler)

@@ -2,6 +2,10 @@
 -- $1 hook
 SELECT pg_advisory_xact_lock(hashtextextended('feature table ' || $1::text, 0))
 
+-- name: limit_lock_waits
+-- The rest of the transaction waits for no lock for long: while it waits, every reader that comes waits behind it.
+SELECT set_config('lock_timeout', '2s', true)
+
 -- name: find
 -- $1 hook
 SELECT t.hook, t.spec, t.version, t.made_version, made.spec AS made_spec, t.created_at, t.updated_at
