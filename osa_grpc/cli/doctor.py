@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from osa_grpc.runtimes.engine_search import find_engine, usual_places, why_silen
 
 _OLDEST_PYTHON = (3, 11)
 _FREE_BYTES = 2 * 2**30
-_DATABASE_SECONDS = 5.0
 _EXTRA = [
     *(
         "aiodocker",
@@ -165,25 +165,18 @@ def _postgres(data_directory: Path) -> Check:
 
 
 def _database(url: str) -> Check:
-    import asyncpg  # noqa: PLC0415 - needs the server's packages
-
-    from osa_grpc.domain.errors import OsaError  # noqa: PLC0415 - the same
+    from osa_grpc.domain.errors import OsaError  # noqa: PLC0415 - needs the server's packages
     from osa_grpc.storage.migrations import runner  # noqa: PLC0415 - the same
 
-    async def look() -> None:
-        connection = await asyncpg.connect(url, timeout=_DATABASE_SECONDS)
-        await connection.close()
-        await runner.check_schema(url)
-
     try:
-        asyncio.run(look())
+        asyncio.run(runner.check_schema(url, patience=timedelta()))
     except runner.SchemaError as error:
         return Check(name="database", ok=False, detail=str(error), remedy="osa-grpc migrate")
-    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, OsaError) as error:
+    except OsaError as error:
         return Check(
             name="database",
             ok=False,
-            detail=f"no connection by OSA_DATABASE_URL: {error or type(error).__name__}",
+            detail=str(error),
             remedy="start that Postgres, or correct OSA_DATABASE_URL",
         )
     return Check(name="database", ok=True, detail="answers, and has this release's schema")

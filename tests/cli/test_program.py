@@ -85,6 +85,18 @@ def test_the_doctor_finds_nothing_wrong_with_a_sound_machine(
     assert "MISSING" not in result.stdout
 
 
+def test_the_doctor_looks_at_a_database_of_ones_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("OSA_DATA_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("OSA_DATABASE_URL", "postgresql://osa:secret@127.0.0.1:1/osa")
+    result = CliRunner().invoke(cli, ["doctor", "--output", "json"])
+    checks = {check["name"]: Check(**check) for check in map(json.loads, result.stdout.splitlines())}
+    assert result.exit_code == exit_codes.UNEXPECTED
+    assert "127.0.0.1:1/osa cannot be reached" in checks["database"].detail
+    assert "OSA_DATABASE_URL" in checks["database"].remedy
+    assert "secret" not in result.output
+    assert "embedded postgres" not in checks
+
+
 def test_a_table_is_aligned_and_uncut_in_a_pipe() -> None:
     table = plain_table(("A", "B"), [("x" * 300, "1"), ("y", "22")], right=frozenset({1}))
     assert table.splitlines()[1] == "x" * 300 + "   1"

@@ -3,6 +3,7 @@
 Revisions expand first and contract a release later, so that replicas of two neighbouring releases can run on one schema.
 """
 
+from datetime import timedelta
 from importlib.resources import files
 from typing import Final
 
@@ -53,9 +54,12 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-async def current_revision(dsn: str) -> str | None:
+async def current_revision(dsn: str, *, patience: timedelta = timedelta(seconds=30)) -> str | None:
     """Return the revision of the database's schema; None if it has none yet. Raises UnavailableError."""
-    async with Database(dsn=dsn, max_size=1) as database, database.acquire() as connection:
+    async with (
+        Database(dsn=dsn, max_size=1, connect_patience=patience) as database,
+        database.acquire() as connection,
+    ):
         if await connection.fetchval("SELECT to_regclass($1)", f"{VERSION_SCHEMA}.alembic_version") is None:
             return None
         revision: str | None = await connection.fetchval(
@@ -71,14 +75,18 @@ def head_revision() -> str:
     return head
 
 
-async def check_schema(dsn: str) -> None:
+async def check_schema(dsn: str, *, patience: timedelta = timedelta(seconds=30)) -> None:
     """Make sure that the database has the schema this release works with.
+
+    Args:
+        dsn: a libpq URL.
+        patience: how long to wait for a database that is not there yet.
 
     Raises:
         UnavailableError: the database is away or refuses us.
         SchemaError: it has no schema, an older one, or one of a newer release; the message names the command.
     """
-    revision = await current_revision(dsn)
+    revision = await current_revision(dsn, patience=patience)
     if revision is None:
         raise SchemaError("The database has no schema yet. Run `osa-grpc migrate` to make it.")
     _refuse_unknown(revision)
