@@ -4,6 +4,7 @@ import sys
 import click
 
 from osa_grpc.domain.errors import OsaError
+from osa_grpc.server.logs import configure_logs
 from osa_grpc.storage.migrations import runner
 
 
@@ -22,6 +23,7 @@ def migrate(database_url: str, *, check: bool) -> None:
 
     The embedded Postgres is brought up to date by the server itself.
     """
+    configure_logs(form="console", level="warning")
     try:
         if check:
             asyncio.run(runner.check_schema(database_url))

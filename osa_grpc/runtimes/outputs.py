@@ -149,9 +149,9 @@ class OutputDirectory:
         with stream:
             for _, line in lines_of(stream, max_bytes=self._bounds.line_bytes):
                 # Only such a line is worth the work of decoding; `\u` could spell the word otherwise.
-                if line is None or (b"rejected" not in line and b"\\u" not in line):
+                if line is None or (b"rejected" not in line.lower() and b"\\u" not in line):
                     continue
                 entry = json_object(line)
-                if entry is not None and entry.get("status") == "rejected":
+                if entry is not None and str(entry.get("status")).lower() == "rejected":
                     reason = as_text(entry.get("message"), max_length=_MAX_REASON)
         return reason

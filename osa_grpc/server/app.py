@@ -38,7 +38,7 @@ from osa_grpc.server.embedded import EmbeddedPostgres
 from osa_grpc.server.health import Health
 from osa_grpc.server.health_watch import CONTAINER_ENGINE, HealthWatch
 from osa_grpc.server.identity import server_id, worker_id
-from osa_grpc.server.listener import Listener
+from osa_grpc.server.listener import Listener, refuse_taken_address
 from osa_grpc.server.metrics import Metrics
 from osa_grpc.server.servicers.convention_servicer import ConventionServicer
 from osa_grpc.server.servicers.deposition_servicer import DepositionServicer
@@ -140,6 +140,7 @@ def stop_on_signals(stop: asyncio.Event) -> None:
 async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor]]:
     """Run a server while the block runs."""
     async with AsyncExitStack() as stack:
+        refuse_taken_address(settings.listen)
         stack.enter_context(DirectoryLock(directory=settings.data_directory))
         roles: list[Role] = []
         dsn = settings.database_url

@@ -1,6 +1,7 @@
 """The gRPC server: what it listens on, what is mounted, and how it goes away."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -30,6 +31,32 @@ _MOUNT: Final[dict[type, Callable[[Any, grpc.aio.Server], None]]] = {
 
 _CLEAN_UP_SECONDS: Final = 5
 _AGE_MARGIN: Final = timedelta(minutes=1)
+
+
+def refuse_taken_address(listen: str) -> None:
+    """See whether an address can be listened on, before anything is made for a server that could not.
+
+    Raises:
+        CannotStartError: it cannot.
+    """
+    host, _, port = listen.rpartition(":")
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        raise _not_to_be_had(listen, error.strerror or str(error)) from error
+
+
+def _not_to_be_had(listen: str, why: str) -> CannotStartError:
+    return CannotStartError(
+        f"The address {listen} cannot be listened on ({why}). "
+        "Stop what listens there, or choose another with --listen."
+    )
 
 
 class Listener:
@@ -80,10 +107,7 @@ class Listener:
         try:
             port = server.add_insecure_port(self._settings.listen)
         except RuntimeError as error:
-            raise CannotStartError(
-                f"The address {self._settings.listen} cannot be listened on. "
-                "Stop what listens there, or choose another with --listen."
-            ) from error
+            raise _not_to_be_had(self._settings.listen, str(error)) from error
         await server.start()
         try:
             yield port

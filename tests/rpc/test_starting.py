@@ -34,7 +34,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that waits for its database for a moment only."""
 
     def make(**parts: Any) -> Database:
-        return Database(**parts, connect_patience=timedelta(seconds=0.2))
+        return Database(**{**parts, "connect_patience": timedelta(seconds=0.2)})
 
     monkeypatch.setattr(app, "Database", make)
     monkeypatch.setattr(runner, "Database", make)

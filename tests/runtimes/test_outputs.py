@@ -37,6 +37,7 @@ def outputs(folder: Path, **files: bytes) -> OutputDirectory:
         ({"rejections__jsonl": b'{"id":"d1","reason":{"code":7}}'}, '{"code":7}'),
         ({"rejections__jsonl": b'{"id":"d1","reason":"a\\u0000b"}'}, "a\N{REPLACEMENT CHARACTER}b"),
         ({"progress__jsonl": b'{"status":"rejected","message":"m"}\n{"status":"done"}\n'}, "m"),
+        ({"progress__jsonl": b'{"status":"Rejected","message":"m"}\n'}, "m"),
         (
             {"progress__jsonl": b'{"status":"rejected","message":"m"}\n{"status":"rejected"}'},
             "the hook gave no reason",
