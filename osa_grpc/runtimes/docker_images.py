@@ -123,7 +123,9 @@ class DockerImages:
 
         By hand, because aiodocker's `pull` leaves its connection open when it is cancelled.
         """
-        login = login_header(name)
+        async with engine_call("look at the engine", within_seconds=_CALL_SECONDS):
+            info = await self._docker.system.info()
+        login = login_header(name, default_registry=str(info.get("IndexServerAddress", "")))
         async with self._docker.session.post(
             f"{self._docker.docker_host}/{self._docker.api_version}/images/create",
             params={"fromImage": reference},

@@ -7,14 +7,15 @@ import binascii
 import json
 import os
 from pathlib import Path
-from typing import Final
-
-_DOCKER_HUB: Final = "https://index.docker.io/v1/"
 
 
-def login_header(repository: str) -> str | None:
-    """Return what the engine wants as `X-Registry-Auth` to pull from there, or None if nobody has logged in."""
-    entry = _entry(_registry_of(repository))
+def login_header(repository: str, *, default_registry: str) -> str | None:
+    """Return what the engine wants as `X-Registry-Auth` to pull from there, or None if nobody has logged in.
+
+    `default_registry`: the engine's, for a repository without a host (`IndexServerAddress`).
+    """
+    registry = _registry_of(repository) or default_registry
+    entry = _entry(registry)
     if entry is None:
         return None
     if isinstance(token := entry.get("identitytoken"), str) and token:
@@ -25,12 +26,12 @@ def login_header(repository: str) -> str | None:
         return None
     if not colon:
         return None
-    return _encoded({"username": user, "password": password, "serveraddress": _registry_of(repository)})
+    return _encoded({"username": user, "password": password, "serveraddress": registry})
 
 
-def _registry_of(repository: str) -> str:
+def _registry_of(repository: str) -> str | None:
     host, slash, _ = repository.partition("/")
-    return host if slash and (host == "localhost" or "." in host or ":" in host) else _DOCKER_HUB
+    return host if slash and (host == "localhost" or "." in host or ":" in host) else None
 
 
 def _entry(registry: str) -> dict[str, object] | None:

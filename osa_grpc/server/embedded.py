@@ -190,6 +190,7 @@ class EmbeddedPostgres:
             if self._process is not None:
                 await self._end(self._process)
                 self._process = None
+                self._directory.remove_shared_memory()
             if self._reading is not None:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._reading, _LAST_WORDS_SECONDS)

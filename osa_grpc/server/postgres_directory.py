@@ -8,6 +8,7 @@
 """
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import shutil
@@ -21,6 +22,10 @@ from osa_grpc.server.postgres_program import Account, run_as
 
 _SOCKET_NAME = ".s.PGSQL.5432"
 _LONGEST_SOCKET_PATH = 107  # bytes of sun_path on Linux, without the closing NUL
+
+
+_SHARED_MEMORY_LINE = 6  # of the pid file, from 0: key and id of the segment (pidfile.h)
+_IPC_RMID = 0
 
 
 class PostgresDirectory:
@@ -101,6 +106,17 @@ class PostgresDirectory:
         with contextlib.suppress(OSError):  # no such process, or a system without /proc
             if Path(f"/proc/{int(lines[0])}/cwd").readlink() != self.cluster.resolve():
                 (self.cluster / "postmaster.pid").unlink()
+
+    def remove_shared_memory(self) -> None:
+        """Remove the System V segment of a postmaster that was killed; an orderly one took it, and its pid file, along.
+
+        What still uses it keeps it until its own end; the lock on `postgres_lock` lets no other start before that.
+        """
+        lines = self._read_pid_file()
+        if len(lines) > _SHARED_MEMORY_LINE:
+            _, _, segment = lines[_SHARED_MEMORY_LINE].strip().rpartition(" ")
+            if segment.isdecimal():
+                ctypes.CDLL(None).shmctl(int(segment), _IPC_RMID, None)
 
     def _read_pid_file(self) -> list[str]:
         try:

@@ -284,3 +284,18 @@ async def test_other_users_of_the_machine_cannot_reach_it(directory: Path) -> No
         assert postgres.socket_directory.stat().st_mode & 0o777 == 0o700
         assert (directory / "cluster").stat().st_mode & 0o777 == 0o700
         assert await fetch(postgres.dsn, "SHOW listen_addresses") == ""
+
+
+async def test_a_postgres_that_was_killed_leaves_no_shared_memory(directory: Path) -> None:
+    def segments() -> set[str]:
+        return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+
+    before = segments()
+    async with EmbeddedPostgres(data_directory=directory) as server:
+        own = segments() - before
+        assert own
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(EmbeddedPostgresError):
+            await server.run()
+    while own & segments():  # noqa: ASYNC110 - the last of its processes takes it along
+        await asyncio.sleep(0.01)

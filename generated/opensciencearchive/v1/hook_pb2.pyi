@@ -141,7 +141,7 @@ class OciConfig(_message.Message):
     CONFIG_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
-    """Where the image can be pulled from, without a digest, for example `ghcr.io/example/hook:1.2`; 1 to 512 characters.
+    """Where the image can be pulled from, without a digest, for example `registry.example.org/hook:1.2`; 1 to 512 characters.
     A tag is for people; what runs is decided by `digest` alone.
     """
     digest: _builtins.str
