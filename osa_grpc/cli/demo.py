@@ -102,8 +102,15 @@ def _cleaning_up() -> Iterator[contextlib.ExitStack]:
 
 @contextlib.contextmanager
 def _sigterm_is_ctrl_c() -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Let SIGTERM do what Ctrl-C does, also where that is ignored (a script's background job).
+
+    By way of SIGINT, which asyncio turns into an orderly cancellation; raised anywhere it would tear its event loop.
+    """
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
