@@ -45,6 +45,8 @@ _SETTINGS = {
     "unix_socket_permissions": "0700",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # In the data directory: what a killed Postgres leaves is found and cleared by the next one there.
+    "dynamic_shared_memory_type": "mmap",
     "log_line_prefix": "",
     "log_min_error_statement": "panic",  # statements in the log could carry depositors' data
 }

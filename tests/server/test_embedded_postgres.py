@@ -290,12 +290,16 @@ async def test_a_postgres_that_was_killed_leaves_no_shared_memory(directory: Pat
     def segments() -> set[str]:
         return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
 
-    before = segments()
+    def posix() -> set[str]:
+        return {path.name for path in Path("/dev/shm").glob("PostgreSQL.*")}
+
+    before, before_posix = segments(), posix()
     async with EmbeddedPostgres(data_directory=directory) as server:
         own = segments() - before
         assert own
         os.kill(server.pid, signal.SIGKILL)
         with pytest.raises(EmbeddedPostgresError):
             await server.run()
+    assert posix() <= before_posix
     while own & segments():  # noqa: ASYNC110 - the last of its processes takes it along
         await asyncio.sleep(0.01)
