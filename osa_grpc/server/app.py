@@ -57,7 +57,7 @@ from osa_grpc.storage.files import ObstoreFileStore
 from osa_grpc.storage.migrations import runner as migrations
 from osa_grpc.storage.transaction import PostgresStorage
 from osa_grpc.wire import pb
-from osa_grpc.wire.transport import MAX_MESSAGE_BYTES
+from osa_grpc.wire.transport import MAX_PAGE_BYTES
 
 RUNTIME_TYPES: Final = (OciRuntime.runtime_type,)
 """The arms of the runtime union that this server can run."""
@@ -67,7 +67,6 @@ FEATURE_KINDS: Final = ("table",)
 
 T = TypeVar("T")
 
-_MESSAGE_MARGIN_BYTES: Final = 64 * 1024
 _RUNS_PER_PLACE: Final = 4
 
 _LOG = structlog.get_logger(__name__)
@@ -228,11 +227,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                     slow_consumer=timedelta(seconds=settings.slow_consumer_seconds),
                 ),
                 RecordServicer(storage=storage),
-                FeatureServicer(
-                    querying=FeatureQuerying(
-                        storage=storage, max_page_bytes=MAX_MESSAGE_BYTES - _MESSAGE_MARGIN_BYTES
-                    )
-                ),
+                FeatureServicer(querying=FeatureQuerying(storage=storage, max_page_bytes=MAX_PAGE_BYTES)),
                 ServerServicer(
                     settings=settings, engine=engine, runtimes=RUNTIME_TYPES, feature_kinds=FEATURE_KINDS
                 ),

@@ -14,6 +14,9 @@ MAX_MESSAGE_BYTES: Final = 4 * 2**20
 MAX_METADATA_BYTES: Final = 16 * 2**10
 """How large headers and trailers may be."""
 
+MAX_PAGE_BYTES: Final = MAX_MESSAGE_BYTES - 64 * 1024
+"""How much of a message a page's items may fill; the rest is for its token and columns."""
+
 MIN_PING_INTERVAL: Final = timedelta(seconds=15)
 """The server ends connections (`too_many_pings`) of clients that ping more often."""
 

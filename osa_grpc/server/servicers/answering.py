@@ -11,12 +11,11 @@ from osa_grpc.application.storage_ports import Page, PageRequest, Storage, Trans
 from osa_grpc.wire import tokens
 from osa_grpc.wire.resource_names import page_size
 from osa_grpc.wire.tokens import PageBinding
-from osa_grpc.wire.transport import MAX_MESSAGE_BYTES
+from osa_grpc.wire.transport import MAX_PAGE_BYTES
 
 M = TypeVar("M", bound=Message)
 T = TypeVar("T")
 
-_MARGIN_BYTES: Final = 64 * 1024
 _FRAME_BYTES: Final = 8  # tag and length of a message in a message
 _READ_ITEMS: Final = 50  # at a time, so that few large ones are in memory
 
@@ -80,7 +79,7 @@ async def answer_page(
     size = page_size(request.page_size)
     after: Sequence[str] | None = tokens.read_page_token(request.page_token, binding)
     messages: list[M] = []
-    bytes_left = MAX_MESSAGE_BYTES - _MARGIN_BYTES
+    bytes_left = MAX_PAGE_BYTES
     while True:
         page = await read(PageRequest(size=min(size - len(messages), _READ_ITEMS), after=after))
         for item, position in zip(page.items, page.positions, strict=True):
