@@ -95,6 +95,7 @@ async def test_a_run_cancelled_between_two_hooks_runs_no_other(archive: Archive)
 
 async def test_a_run_is_cancelled_while_its_image_is_pulled(archive: Archive) -> None:
     with registry_running() as registry:
+        registry.may_answer.clear()
         hook = archive.hook(digest="sha256:" + 64 * "7")
         hook.oci.image = registry.name("slow")
         run = await archive.start(await archive.convention(hook), check="")
