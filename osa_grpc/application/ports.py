@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, Final, Literal, Protocol
 
-from osa_grpc.domain.failure import Failure
+from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.hook import HookDefinition
 from osa_grpc.domain.names import ExecutionId, RunId
-from osa_grpc.domain.run import HookProgress, Provenance, Verdict
+from osa_grpc.domain.run import HookProgress, Provenance, Verdict, WaitingReason
 
 RUN_QUEUE: Final = "runs"
 """The bell of workers: a run can be claimed, or one that is held is to be cancelled."""
@@ -96,30 +96,55 @@ class HookSubject:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resumption:
+    """An attempt that another worker had begun, and how far it had come: the log's bytes that are kept, and the last of them.
+
+    `has_started`: its container was told of. Then a container that is gone is a failure (ENGINE, retryable); else it begins afresh.
+    """
+
+    has_started: bool
+    log_bytes: int = 0
+    log_tail: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True)
 class HookJob:
-    """One attempt of one hook at one subject."""
+    """One attempt of one hook at one subject. `memory_bytes`: what it may use, if that is more than the definition says."""
 
     run: RunId
     execution: ExecutionId
     attempt: int
     hook: HookDefinition
     subject: HookSubject
+    memory_bytes: int | None = None
+    resumption: Resumption | None = None
 
 
 class HookObserver(Protocol):
     """Told what happens while a hook runs; the runtime awaits each call, so that a slow observer slows reading, not losing.
 
-    What it raises ends the hook: its container is stopped and removed, and the error comes out of `HookRuntime.run`.
+    What it raises ends the hook: its container is stopped and removed (but see `leaves_container`), and the error comes out of
+    `HookRuntime.run`.
     """
 
+    @property
+    def leaves_container(self) -> bool:
+        """Whether, if `HookRuntime.run` is cancelled or fails now, the container stays as it is: another worker has the run."""
+
+    async def waiting(self, reason: WaitingReason) -> None:
+        """The attempt waits before its container can start. Told of only where it takes a while."""
+
     async def started(self, provenance: Provenance) -> None:
-        """The container runs: of this image, on this input, with these limits in force."""
+        """The container runs: of this image, on this input, with these limits in force. Told of an adopted container as well."""
+
+    async def missed_log(self) -> None:
+        """Here bytes of the log may be missing, or come twice: an adopted container's log does not join up with what is kept."""
 
     async def wrote_log(self, data: bytes) -> None:
         """The container wrote to stdout or stderr; at most 64 KiB, batched every 50 ms at most."""
 
     async def progressed(self, lines: Sequence[HookProgress]) -> None:
-        """The hook appended to `progress.jsonl`; batched every 50 ms at most."""
+        """The hook appended to `progress.jsonl`; batched every 50 ms at most. An adopted container's lines come from the first on."""
 
     async def ended(self, end: "HookEnd") -> None:
         """The container has ended, and was told of whole; it is being removed meanwhile. Not called if none ran."""
@@ -181,7 +206,10 @@ class HookRuntime(Protocol):
 
         What goes wrong with image, engine, time or memory is a `failure` in the answer (IMAGE_PULL, CONFIG, TIMEOUT, OOM,
         ENGINE), not an exception. Cancelling the call stops the container (signal, grace, kill) and removes it
-        before CancelledError goes on.
+        before CancelledError goes on; unless the observer `leaves_container`.
+
+        With a `resumption`, the container of this very attempt is adopted if it is there, running or ended: its time began when
+        it was started, its log goes on behind `log_bytes`.
         """
 
     def outputs(self, job: HookJob) -> HookOutputs | None:
@@ -196,6 +224,9 @@ class HookRuntime(Protocol):
 
 class Telemetry(Protocol):
     """Counts what happens, for operators."""
+
+    def hook_retried(self, hook: str, kind: FailureKind) -> None:
+        """Count an attempt that is made again, by its cause."""
 
     def running_hook(self, hook: str) -> AbstractContextManager[None]:
         """Count a hook as running while the block runs."""

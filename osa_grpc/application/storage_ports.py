@@ -11,11 +11,13 @@ from datetime import datetime, timedelta
 from typing import Generic, NewType, Protocol, TypeVar
 
 from osa_grpc.domain.convention import Convention, ConventionDefinition
+from osa_grpc.domain.delivery import Delivery, DeliveryState
 from osa_grpc.domain.deposition import Deposition, DepositionFile
 from osa_grpc.domain.events import DomainEvent, StoredEvent
 from osa_grpc.domain.feature import FeatureTable
-from osa_grpc.domain.filter import FeatureQuery, FeatureRow
+from osa_grpc.domain.filter import FeatureQuery, FeatureRow, Filter, SortKey
 from osa_grpc.domain.hook import FeatureSpec, HookDefinition
+from osa_grpc.domain.hook_summary import HookSummary, HookUse
 from osa_grpc.domain.names import ConventionRef, DepositionId, ExecutionId, RecordRef, RunId
 from osa_grpc.domain.record import Record
 from osa_grpc.domain.run import Run
@@ -44,6 +46,18 @@ class PageRequest:
 
     size: int
     after: Sequence[str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListQuery:
+    """What of a listing is wanted: those that fit `filter` (None: all), in `order` (empty: the newest first), a page of them.
+
+    Columns are those of `application.listing`; positions are the sort keys' values as JSON texts.
+    """
+
+    page: PageRequest
+    filter: Filter | None = None
+    order: Sequence[SortKey] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +92,14 @@ class RunHistory:
 
 @dataclass(frozen=True, kw_only=True)
 class LogState:
-    """How far a log has come. `is_closed`: no more comes. `is_truncated`: more came than is kept."""
+    """How far a log has come. `is_closed`: no more comes. `is_truncated`: more came than is kept. `gap_offsets`: before which
+    bytes may be missing, or be there twice.
+    """
 
     size_bytes: int
     is_closed: bool
     is_truncated: bool
+    gap_offsets: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,8 +194,8 @@ class DepositionStore(Protocol):
     async def find(self, deposition: DepositionId, *, for_update: bool = False) -> Deposition | None:
         """Return it, or None; `for_update` holds off other changes until the transaction ends."""
 
-    async def list(self, page: PageRequest) -> Page[Deposition]:
-        """Return a page, the newest first."""
+    async def list(self, query: ListQuery) -> Page[Deposition]:
+        """Return a page, by default the newest first."""
 
     async def save(self, deposition: Deposition) -> Deposition:
         """Write metadata, state, run, record and rejection reason; raises `revision`, and gives back what is stored.
@@ -213,11 +230,14 @@ class RunStore(Protocol):
     async def find(self, run: RunId) -> Run | None:
         """Return it with its executions, or None."""
 
-    async def list(self, page: PageRequest) -> Page[Run]:
-        """Return a page, the newest first."""
+    async def list(self, query: ListQuery) -> Page[Run]:
+        """Return a page, by default the newest first."""
 
     async def claim(self, worker: WorkerId, duration: timedelta) -> RunLease | None:
-        """Take the oldest run that is not over and that nobody holds (or whose lease is overdue); None if there is none."""
+        """Take a run that a worker can do something for and that nobody holds (or whose lease is overdue); None if there is none.
+
+        Those that were under way come first; then the oldest of the convention of which the fewest are held.
+        """
 
     async def renew(self, lease: RunLease, duration: timedelta) -> None:
         """Prolong it. Raises LeaseLostError."""
@@ -249,14 +269,17 @@ class RunLogStore(Protocol):
     """What hooks' containers wrote, byte by byte, per execution and attempt. Followers are rung at commit."""
 
     async def append(
-        self, run: RunId, execution: ExecutionId, attempt: int, offset: int, data: bytes
+        self, lease: RunLease, execution: ExecutionId, attempt: int, offset: int, data: bytes
     ) -> None:
         """Add bytes at the end, which is `offset`. Again with the same offset: nothing happens (it is there).
 
         Raises:
-            LeaseLostError: the log is closed, by whoever took the run over.
+            LeaseLostError: another worker has the run, or the log is closed.
             ValueError: the log has not come to `offset`.
         """
+
+    async def mark_gap(self, lease: RunLease, execution: ExecutionId, attempt: int) -> None:
+        """Say that at the end of what is there now bytes may be missing, or come twice. Idempotent. Raises LeaseLostError."""
 
     async def close(self, execution: ExecutionId, attempt: int, *, is_truncated: bool) -> None:
         """Say that no more comes."""
@@ -277,8 +300,8 @@ class RecordStore(Protocol):
     async def find(self, ref: RecordRef) -> Record | None:
         """Return it, or None."""
 
-    async def list(self, page: PageRequest) -> Page[Record]:
-        """Return a page, the newest first."""
+    async def list(self, query: ListQuery) -> Page[Record]:
+        """Return a page, by default the newest first."""
 
 
 class RequestStore(Protocol):
@@ -289,6 +312,9 @@ class RequestStore(Protocol):
 
     async def insert(self, method: str, request_id: str, answer: StoredAnswer) -> None:
         """Store it."""
+
+    async def purge(self, *, older_than: timedelta, limit: int) -> int:
+        """Forget at most `limit` answers of that age; return how many."""
 
 
 class EventStore(Protocol):
@@ -320,6 +346,30 @@ class EventStore(Protocol):
         `{id}@{version}`, a deposition's or a run's its id.
         """
 
+    async def find_delivery(self, delivery: int, *, for_update: bool = False) -> Delivery | None:
+        """Return it, or None; `for_update` holds off other changes until the transaction ends."""
+
+    async def list_deliveries(self, query: ListQuery) -> Page[Delivery]:
+        """Return a page, by default the newest first."""
+
+    async def set_delivery_state(self, delivery: int, state: DeliveryState) -> Delivery:
+        """Make a delivery that was locked in this transaction PENDING (due at once, its attempts reset) or DISCARDED. Whoever holds
+        it loses it.
+        """
+
+
+class HookStore(Protocol):
+    """Hooks across conventions, as registrations and executions have made them."""
+
+    async def find(self, hook: str) -> HookSummary | None:
+        """Return it, or None."""
+
+    async def list(self, page: PageRequest) -> Page[HookSummary]:
+        """Return a page, by name."""
+
+    async def list_uses(self, hook: str, page: PageRequest) -> Page[HookUse]:
+        """Return a page of the conventions that use it, the newest first."""
+
 
 class Transaction(Protocol):
     """One transaction, and every store bound to it."""
@@ -333,6 +383,7 @@ class Transaction(Protocol):
     records: RecordStore
     requests: RequestStore
     events: EventStore
+    hooks: HookStore
 
     async def now(self) -> datetime:
         """Return the transaction's time, with time zone."""

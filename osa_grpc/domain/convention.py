@@ -52,6 +52,13 @@ class ConventionState(StrEnum):
     FAILED = "FAILED"
 
 
+class ReviewMode(StrEnum):
+    """Who decides about a run whose hooks have all passed: nobody, or a person."""
+
+    AUTO = "AUTO"
+    MANUAL = "MANUAL"
+
+
 class ConventionDefinition(Value):
     """What a convention says; the part that never changes."""
 
@@ -61,6 +68,7 @@ class ConventionDefinition(Value):
     metadata_schema: tuple[ColumnDef, ...] = Field(default=(), max_length=MAX_METADATA_FIELDS)
     file_requirements: FileRequirements = FileRequirements()
     hooks: tuple[HookDefinition, ...] = Field(default=(), max_length=MAX_HOOKS)
+    review: ReviewMode = ReviewMode.AUTO
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> Self:

@@ -1,12 +1,13 @@
 """Runs: one submission on its way, and the state machine it goes through.
 
-PENDING → RUNNING → PUBLISHING → COMPLETED; REJECTED from RUNNING; FAILED from RUNNING and PUBLISHING; CANCELLING → CANCELLED from
-every state before PUBLISHING. A terminal state never changes; the database holds to that as well.
+PENDING → RUNNING → (AWAITING_REVIEW) → PUBLISHING → COMPLETED; REJECTED from RUNNING (by a hook) and AWAITING_REVIEW (by a person);
+FAILED from RUNNING and PUBLISHING; CANCELLING → CANCELLED from every state before PUBLISHING. A terminal state never changes; the
+database holds to that as well.
 """
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, assert_never
 
 from pydantic import Discriminator, Tag
 
@@ -21,6 +22,7 @@ class RunState(StrEnum):
 
     PENDING = "PENDING"
     RUNNING = "RUNNING"
+    AWAITING_REVIEW = "AWAITING_REVIEW"
     PUBLISHING = "PUBLISHING"
     COMPLETED = "COMPLETED"
     REJECTED = "REJECTED"
@@ -37,8 +39,15 @@ class RunState(StrEnum):
 RUN_TRANSITIONS: Final[dict[RunState, frozenset[RunState]]] = {
     RunState.PENDING: frozenset({RunState.RUNNING, RunState.CANCELLING}),
     RunState.RUNNING: frozenset(
-        {RunState.PUBLISHING, RunState.REJECTED, RunState.FAILED, RunState.CANCELLING}
+        {
+            RunState.AWAITING_REVIEW,
+            RunState.PUBLISHING,
+            RunState.REJECTED,
+            RunState.FAILED,
+            RunState.CANCELLING,
+        }
     ),
+    RunState.AWAITING_REVIEW: frozenset({RunState.PUBLISHING, RunState.REJECTED, RunState.CANCELLING}),
     RunState.PUBLISHING: frozenset({RunState.COMPLETED, RunState.FAILED}),
     RunState.CANCELLING: frozenset({RunState.CANCELLED}),
     RunState.COMPLETED: frozenset(),
@@ -72,6 +81,36 @@ class Verdict(StrEnum):
     FAILED = "FAILED"
 
 
+class WaitingReason(StrEnum):
+    """For what a hook execution waits."""
+
+    PLACE = "PLACE"
+    IMAGE = "IMAGE"
+    RETRY = "RETRY"
+
+
+class Waiting(Value):
+    """What a hook execution waits for; `until` if it is known when it goes on."""
+
+    reason: WaitingReason
+    until: datetime | None = None
+
+
+class ReviewDecision(StrEnum):
+    """What a reviewer decides."""
+
+    APPROVE = "APPROVE"
+    REJECT = "REJECT"
+
+
+class Review(Value):
+    """What a person decided about a run whose hooks have all passed; `reason` may be empty when approved."""
+
+    decision: ReviewDecision
+    reason: str = ""
+    reviewed_at: datetime
+
+
 class HookProgress(Value):
     """A line of progress, as the hook wrote it."""
 
@@ -94,16 +133,24 @@ class Provenance(Value):
 
 
 class HookExecution(Value):
-    """One hook's turn within a run."""
+    """One hook's turn within a run.
+
+    `memory_bytes`: what an attempt may use when that is more than the definition says. `progress_count`: the lines of progress of
+    this attempt that are in the history. `failure_count`: the attempts that the retry policy has counted; an orderly stop is none.
+    """
 
     id: ExecutionId
     hook: str
     attempt: int = 0
     state: HookExecutionState = HookExecutionState.PENDING
+    waiting: Waiting | None = None
+    memory_bytes: int | None = None
+    failure_count: int = 0
     verdict: Verdict | None = None
     rejection_reason: str | None = None
     failure: Failure | None = None
     progress: HookProgress | None = None
+    progress_count: int = 0
     log_bytes: int = 0
     row_count: int = 0
     created_at: datetime | None = None
@@ -147,6 +194,8 @@ class Run(Value):
     failure: Failure | None = None
     rejection_reason: str | None = None
     record: RecordRef | None = None
+    retry_of: RunId | None = None
+    review: Review | None = None
     last_sequence: int = 0
     created_at: datetime
     started_at: datetime | None = None
@@ -176,9 +225,25 @@ class Run(Value):
         """PENDING → RUNNING."""
         return self._to(RunState.RUNNING, started_at=at)
 
+    def awaiting_review(self) -> Self:
+        """RUNNING → AWAITING_REVIEW: every hook has passed, and a person decides."""
+        return self._to(RunState.AWAITING_REVIEW)
+
     def publishing(self) -> Self:
         """RUNNING → PUBLISHING: every hook has passed."""
         return self._to(RunState.PUBLISHING)
+
+    def reviewed(self, review: Review) -> Self:
+        """AWAITING_REVIEW → PUBLISHING or REJECTED, as a person has decided."""
+        match review.decision:
+            case ReviewDecision.APPROVE:
+                return self._to(RunState.PUBLISHING, review=review)
+            case ReviewDecision.REJECT:
+                return self._over(
+                    RunState.REJECTED, at=review.reviewed_at, review=review, rejection_reason=review.reason
+                )
+            case unhandled:
+                assert_never(unhandled)
 
     def completed(self, *, record: RecordRef, at: datetime) -> Self:
         """PUBLISHING → COMPLETED."""
@@ -193,7 +258,7 @@ class Run(Value):
         return self._over(RunState.FAILED, at=at, failure=failure)
 
     def cancelling(self) -> Self:
-        """PENDING or RUNNING → CANCELLING: somebody asked for it."""
+        """PENDING, RUNNING or AWAITING_REVIEW → CANCELLING: somebody asked for it."""
         return self._to(RunState.CANCELLING)
 
     def cancelled(self, *, at: datetime) -> Self:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from osa_grpc.domain.failure import Failure
 from osa_grpc.domain.names import RecordRef
-from osa_grpc.domain.run import HookProgress, RunState, Verdict
+from osa_grpc.domain.run import HookProgress, ReviewDecision, RunState, Verdict
 from osa_grpc.domain.value import Value
 
 
@@ -37,13 +37,14 @@ class HookProgressed(Value):
 
 
 class HookRetrying(Value):
-    """A hook is run again; `attempt` is the one that begins."""
+    """A hook is run again; `attempt` is the one that begins, `memory` what it may use if that is more than the definition says."""
 
     kind: Literal["hook_retrying"] = "hook_retrying"
     hook: str
     attempt: int
     cause: Failure
     retry_delay: timedelta = timedelta()
+    memory: str | None = None
 
 
 class HookFinished(Value):
@@ -57,6 +58,20 @@ class HookFinished(Value):
     failure: Failure | None = None
     row_count: int = 0
     duration: timedelta = timedelta()
+
+
+class ReviewRequested(Value):
+    """Every hook has passed; a person has to decide."""
+
+    kind: Literal["review_requested"] = "review_requested"
+
+
+class Reviewed(Value):
+    """A person has decided."""
+
+    kind: Literal["reviewed"] = "reviewed"
+    decision: ReviewDecision
+    reason: str = ""
 
 
 class CancelRequested(Value):
@@ -88,6 +103,8 @@ RunEventKind = Annotated[
     | HookProgressed
     | HookRetrying
     | HookFinished
+    | ReviewRequested
+    | Reviewed
     | CancelRequested
     | RecordPublished
     | RunFinished,

@@ -20,6 +20,7 @@ from osa_grpc.domain.run import (
     RUN_TRANSITIONS,
     HookExecution,
     IllegalTransitionError,
+    Review,
     Run,
     RunSource,
     RunState,
@@ -67,6 +68,7 @@ class PostgresRunStore:
             run.state,
             run.created_at,
             _EXECUTIONS.dump_json(run.executions).decode(),
+            run.retry_of,
         )
         self._locked.add(run.id)  # nobody else sees it yet
         self._rings.add(RUN_QUEUE)
@@ -118,7 +120,7 @@ class PostgresRunStore:
             IllegalTransitionError: the stored state may not be followed by this one.
         """
         self._insist_on_lock(run.id)
-        saved = await self._connection.fetchval(
+        is_free = await self._connection.fetchval(
             _SQL["save"],
             run.id,
             run.state,
@@ -129,15 +131,16 @@ class PostgresRunStore:
             run.started_at,
             run.ended_at,
             _BEFORE[run.state],
+            None if run.review is None else run.review.model_dump_json(),
         )
-        if not saved:
+        if is_free is None:
             stored = await self._get(run.id)
             raise IllegalTransitionError(f"a run that is {stored.state} cannot become {run.state}")
         await self._connection.execute(
             _SQL["save_executions"], run.id, _EXECUTIONS.dump_json(run.executions).decode()
         )
-        if run.state is RunState.CANCELLING:
-            self._rings.add(RUN_QUEUE)  # who holds it must notice
+        if run.state is RunState.CANCELLING or (is_free and run.state is RunState.PUBLISHING):
+            self._rings.add(RUN_QUEUE)  # who holds it must notice, or somebody take it up
 
     async def append(self, run: RunId, events: Sequence[RunEventKind]) -> int:
         """Append to the history of a run that was locked in this transaction; return the last sequence."""
@@ -198,6 +201,8 @@ def _run(row: asyncpg.Record) -> Run:
         failure=None if row["failure"] is None else Failure.model_validate_json(row["failure"]),
         rejection_reason=row["rejection_reason"],
         record=None if record_id is None else RecordRef(id=str(record_id), version=row["record_version"]),
+        retry_of=None if row["retry_of"] is None else RunId(str(row["retry_of"])),
+        review=None if row["review"] is None else Review.model_validate_json(row["review"]),
         last_sequence=row["last_sequence"],
         created_at=row["created_at"],
         started_at=row["started_at"],

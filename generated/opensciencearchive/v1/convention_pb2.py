@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from opensciencearchive.v1 import hook_pb2 as opensciencearchive_dot_v1_dot_hook__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&opensciencearchive/v1/convention.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a opensciencearchive/v1/hook.proto\"\xd0\x05\n\nConvention\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03srn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x05title\x18\x03 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12\x19\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x04\xe2\x41\x01\x05\x12\x16\n\x07version\x18\x05 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12?\n\x0fmetadata_schema\x18\x06 \x03(\x0b\x32 .opensciencearchive.v1.ColumnDefB\x04\xe2\x41\x01\x05\x12H\n\x11\x66ile_requirements\x18\x07 \x01(\x0b\x32\'.opensciencearchive.v1.FileRequirementsB\x04\xe2\x41\x01\x05\x12:\n\x05hooks\x18\x08 \x03(\x0b\x32%.opensciencearchive.v1.HookDefinitionB\x04\xe2\x41\x01\x05\x12;\n\x05state\x18\t \x01(\x0e\x32&.opensciencearchive.v1.ConventionStateB\x04\xe2\x41\x01\x03\x12?\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32(.opensciencearchive.v1.ConventionFailureB\x04\xe2\x41\x01\x03\x12\x44\n\x0e\x66\x65\x61ture_tables\x18\x0b \x03(\tB,\xe2\x41\x01\x03\xfa\x41%\n#opensciencearchive.org/FeatureTable\x12\x35\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:Y\xea\x41V\n!opensciencearchive.org/Convention\x12\x18\x63onventions/{convention}*\x0b\x63onventions2\nconvention\"\xa2\x01\n\x10\x46ileRequirements\x12\x16\n\tmin_count\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tmax_count\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emax_size_bytes\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x12\n\nextensions\x18\x04 \x03(\tB\x0c\n\n_min_countB\x0c\n\n_max_countB\x11\n\x0f_max_size_bytes\"$\n\x11\x43onventionFailure\x12\x0f\n\x07message\x18\x01 \x01(\t*\x8a\x01\n\x0f\x43onventionState\x12 \n\x1c\x43ONVENTION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43ONVENTION_STATE_PENDING\x10\x01\x12\x1a\n\x16\x43ONVENTION_STATE_READY\x10\x02\x12\x1b\n\x17\x43ONVENTION_STATE_FAILED\x10\x03\x42w\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&opensciencearchive/v1/convention.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a opensciencearchive/v1/hook.proto\"\x89\x06\n\nConvention\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03srn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x05title\x18\x03 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12\x19\n\x0b\x64\x65scription\x18\x04 \x01(\tB\x04\xe2\x41\x01\x05\x12\x16\n\x07version\x18\x05 \x01(\tB\x05\xe2\x41\x02\x02\x05\x12?\n\x0fmetadata_schema\x18\x06 \x03(\x0b\x32 .opensciencearchive.v1.ColumnDefB\x04\xe2\x41\x01\x05\x12H\n\x11\x66ile_requirements\x18\x07 \x01(\x0b\x32\'.opensciencearchive.v1.FileRequirementsB\x04\xe2\x41\x01\x05\x12:\n\x05hooks\x18\x08 \x03(\x0b\x32%.opensciencearchive.v1.HookDefinitionB\x04\xe2\x41\x01\x05\x12;\n\x05state\x18\t \x01(\x0e\x32&.opensciencearchive.v1.ConventionStateB\x04\xe2\x41\x01\x03\x12?\n\x07\x66\x61ilure\x18\n \x01(\x0b\x32(.opensciencearchive.v1.ConventionFailureB\x04\xe2\x41\x01\x03\x12\x44\n\x0e\x66\x65\x61ture_tables\x18\x0b \x03(\tB,\xe2\x41\x01\x03\xfa\x41%\n#opensciencearchive.org/FeatureTable\x12\x35\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x37\n\x06review\x18\x0e \x01(\x0e\x32!.opensciencearchive.v1.ReviewModeB\x04\xe2\x41\x01\x05:Y\xea\x41V\n!opensciencearchive.org/Convention\x12\x18\x63onventions/{convention}*\x0b\x63onventions2\nconvention\"\xa2\x01\n\x10\x46ileRequirements\x12\x16\n\tmin_count\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x16\n\tmax_count\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\x1b\n\x0emax_size_bytes\x18\x03 \x01(\x03H\x02\x88\x01\x01\x12\x12\n\nextensions\x18\x04 \x03(\tB\x0c\n\n_min_countB\x0c\n\n_max_countB\x11\n\x0f_max_size_bytes\"$\n\x11\x43onventionFailure\x12\x0f\n\x07message\x18\x01 \x01(\t*W\n\nReviewMode\x12\x1b\n\x17REVIEW_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10REVIEW_MODE_AUTO\x10\x01\x12\x16\n\x12REVIEW_MODE_MANUAL\x10\x02*\x8a\x01\n\x0f\x43onventionState\x12 \n\x1c\x43ONVENTION_STATE_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43ONVENTION_STATE_PENDING\x10\x01\x12\x1a\n\x16\x43ONVENTION_STATE_READY\x10\x02\x12\x1b\n\x17\x43ONVENTION_STATE_FAILED\x10\x03\x42w\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -62,14 +62,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CONVENTION'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_CONVENTION'].fields_by_name['update_time']._loaded_options = None
   _globals['_CONVENTION'].fields_by_name['update_time']._serialized_options = b'\342A\001\003'
+  _globals['_CONVENTION'].fields_by_name['review']._loaded_options = None
+  _globals['_CONVENTION'].fields_by_name['review']._serialized_options = b'\342A\001\005'
   _globals['_CONVENTION']._loaded_options = None
   _globals['_CONVENTION']._serialized_options = b'\352AV\n!opensciencearchive.org/Convention\022\030conventions/{convention}*\013conventions2\nconvention'
-  _globals['_CONVENTIONSTATE']._serialized_start=1119
-  _globals['_CONVENTIONSTATE']._serialized_end=1257
+  _globals['_REVIEWMODE']._serialized_start=1175
+  _globals['_REVIEWMODE']._serialized_end=1262
+  _globals['_CONVENTIONSTATE']._serialized_start=1265
+  _globals['_CONVENTIONSTATE']._serialized_end=1403
   _globals['_CONVENTION']._serialized_start=193
-  _globals['_CONVENTION']._serialized_end=913
-  _globals['_FILEREQUIREMENTS']._serialized_start=916
-  _globals['_FILEREQUIREMENTS']._serialized_end=1078
-  _globals['_CONVENTIONFAILURE']._serialized_start=1080
-  _globals['_CONVENTIONFAILURE']._serialized_end=1116
+  _globals['_CONVENTION']._serialized_end=970
+  _globals['_FILEREQUIREMENTS']._serialized_start=973
+  _globals['_FILEREQUIREMENTS']._serialized_end=1135
+  _globals['_CONVENTIONFAILURE']._serialized_start=1137
+  _globals['_CONVENTIONFAILURE']._serialized_end=1173
 # @@protoc_insertion_point(module_scope)

@@ -21,6 +21,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ReviewMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReviewModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReviewMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVIEW_MODE_UNSPECIFIED: _ReviewMode.ValueType  # 0
+    """As AUTO."""
+    REVIEW_MODE_AUTO: _ReviewMode.ValueType  # 1
+    """Nobody: it is published."""
+    REVIEW_MODE_MANUAL: _ReviewMode.ValueType  # 2
+    """A person, with `ReviewRun`."""
+
+class ReviewMode(_ReviewMode, metaclass=_ReviewModeEnumTypeWrapper):
+    """Who decides about a run whose hooks have all passed."""
+
+REVIEW_MODE_UNSPECIFIED: ReviewMode.ValueType  # 0
+"""As AUTO."""
+REVIEW_MODE_AUTO: ReviewMode.ValueType  # 1
+"""Nobody: it is published."""
+REVIEW_MODE_MANUAL: ReviewMode.ValueType  # 2
+"""A person, with `ReviewRun`."""
+Global___ReviewMode: _TypeAlias = ReviewMode  # noqa: Y015
+
 class _ConventionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -68,6 +92,7 @@ class Convention(_message.Message):
     FEATURE_TABLES_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`conventions/{id}@{version}`, for example `conventions/pdb-structures@1.0.0`."""
     srn: _builtins.str
@@ -80,6 +105,8 @@ class Convention(_message.Message):
     """A semantic version, for example `1.0.0`. Each version is a convention of its own."""
     state: Global___ConventionState.ValueType
     """Whether it can be used."""
+    review: Global___ReviewMode.ValueType
+    """Who decides about a run whose hooks have all passed. Default AUTO."""
     @_builtins.property
     def metadata_schema(self) -> _containers.RepeatedCompositeFieldContainer[_hook_pb2.ColumnDef]:
         """The metadata a deposition must bring, field by field; at most 256. Empty: any metadata is refused."""
@@ -124,10 +151,11 @@ class Convention(_message.Message):
         feature_tables: _abc.Iterable[_builtins.str] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        review: Global___ReviewMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "failure", b"failure", "file_requirements", b"file_requirements", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "failure", b"failure", "feature_tables", b"feature_tables", "file_requirements", b"file_requirements", "hooks", b"hooks", "metadata_schema", b"metadata_schema", "name", b"name", "srn", b"srn", "state", b"state", "title", b"title", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "description", b"description", "failure", b"failure", "feature_tables", b"feature_tables", "file_requirements", b"file_requirements", "hooks", b"hooks", "metadata_schema", b"metadata_schema", "name", b"name", "review", b"review", "srn", b"srn", "state", b"state", "title", b"title", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -29,7 +29,7 @@ from opensciencearchive.v1 import deposition_pb2 as opensciencearchive_dot_v1_do
 from opensciencearchive.v1 import run_pb2 as opensciencearchive_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.opensciencearchive/v1/deposition_service.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a&opensciencearchive/v1/deposition.proto\x1a\x1fopensciencearchive/v1/run.proto\"j\n\x17\x43reateDepositionRequest\x12;\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.DepositionB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"Q\n\x18\x43reateDepositionResponse\x12\x35\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.Deposition\"\x9b\x01\n\x17UpdateDepositionRequest\x12;\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.DepositionB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"Q\n\x18UpdateDepositionResponse\x12\x35\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.Deposition\"P\n\x14GetDepositionRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\"N\n\x15GetDepositionResponse\x12\x35\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.Deposition\"?\n\x16ListDepositionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"j\n\x17ListDepositionsResponse\x12\x36\n\x0b\x64\x65positions\x18\x01 \x03(\x0b\x32!.opensciencearchive.v1.Deposition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x17\x44\x65leteDepositionRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x1a\n\x18\x44\x65leteDepositionResponse\"j\n\x11UploadFileRequest\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32\'.opensciencearchive.v1.UploadFileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\xc7\x01\n\x10UploadFileHeader\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\x12\x17\n\tfile_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\r\n\x0b_size_bytes\"I\n\x12UploadFileResponse\x12\x33\n\x04\x66ile\x18\x01 \x01(\x0b\x32%.opensciencearchive.v1.DepositionFile\"c\n\x13\x44ownloadFileRequest\x12<\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xfa\x41\'\n%opensciencearchive.org/DepositionFile\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"i\n\x14\x44ownloadFileResponse\x12\x33\n\x04\x66ile\x18\x01 \x01(\x0b\x32%.opensciencearchive.v1.DepositionFile\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"u\n\x10ListFilesRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x11ListFilesResponse\x12\x34\n\x05\x66iles\x18\x01 \x03(\x0b\x32%.opensciencearchive.v1.DepositionFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x11\x44\x65leteFileRequest\x12<\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xfa\x41\'\n%opensciencearchive.org/DepositionFile\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteFileResponse\"u\n\x17SubmitDepositionRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"Y\n\x18SubmitDepositionResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.opensciencearchive.v1.Run\x12\x14\n\x0cresume_token\x18\x02 \x01(\t2\xec\x08\n\x11\x44\x65positionService\x12s\n\x10\x43reateDeposition\x12..opensciencearchive.v1.CreateDepositionRequest\x1a/.opensciencearchive.v1.CreateDepositionResponse\x12s\n\x10UpdateDeposition\x12..opensciencearchive.v1.UpdateDepositionRequest\x1a/.opensciencearchive.v1.UpdateDepositionResponse\x12o\n\rGetDeposition\x12+.opensciencearchive.v1.GetDepositionRequest\x1a,.opensciencearchive.v1.GetDepositionResponse\"\x03\x90\x02\x01\x12u\n\x0fListDepositions\x12-.opensciencearchive.v1.ListDepositionsRequest\x1a..opensciencearchive.v1.ListDepositionsResponse\"\x03\x90\x02\x01\x12s\n\x10\x44\x65leteDeposition\x12..opensciencearchive.v1.DeleteDepositionRequest\x1a/.opensciencearchive.v1.DeleteDepositionResponse\x12\x63\n\nUploadFile\x12(.opensciencearchive.v1.UploadFileRequest\x1a).opensciencearchive.v1.UploadFileResponse(\x01\x12n\n\x0c\x44ownloadFile\x12*.opensciencearchive.v1.DownloadFileRequest\x1a+.opensciencearchive.v1.DownloadFileResponse\"\x03\x90\x02\x01\x30\x01\x12\x63\n\tListFiles\x12\'.opensciencearchive.v1.ListFilesRequest\x1a(.opensciencearchive.v1.ListFilesResponse\"\x03\x90\x02\x01\x12\x61\n\nDeleteFile\x12(.opensciencearchive.v1.DeleteFileRequest\x1a).opensciencearchive.v1.DeleteFileResponse\x12s\n\x10SubmitDeposition\x12..opensciencearchive.v1.SubmitDepositionRequest\x1a/.opensciencearchive.v1.SubmitDepositionResponseBw\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.opensciencearchive/v1/deposition_service.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a google/protobuf/field_mask.proto\x1a&opensciencearchive/v1/deposition.proto\x1a\x1fopensciencearchive/v1/run.proto\"j\n\x17\x43reateDepositionRequest\x12;\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.DepositionB\x04\xe2\x41\x01\x02\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"Q\n\x18\x43reateDepositionResponse\x12\x35\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.Deposition\"\x9b\x01\n\x17UpdateDepositionRequest\x12;\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.DepositionB\x04\xe2\x41\x01\x02\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"Q\n\x18UpdateDepositionResponse\x12\x35\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.Deposition\"P\n\x14GetDepositionRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\"N\n\x15GetDepositionResponse\x12\x35\n\ndeposition\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.Deposition\"a\n\x16ListDepositionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"j\n\x17ListDepositionsResponse\x12\x36\n\x0b\x64\x65positions\x18\x01 \x03(\x0b\x32!.opensciencearchive.v1.Deposition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"u\n\x17\x44\x65leteDepositionRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\x1a\n\x18\x44\x65leteDepositionResponse\"j\n\x11UploadFileRequest\x12\x39\n\x06header\x18\x01 \x01(\x0b\x32\'.opensciencearchive.v1.UploadFileHeaderH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\t\n\x07payload\"\xc7\x01\n\x10UploadFileHeader\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\x12\x17\n\tfile_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x17\n\nsize_bytes\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x12\n\nrequest_id\x18\x06 \x01(\tB\r\n\x0b_size_bytes\"I\n\x12UploadFileResponse\x12\x33\n\x04\x66ile\x18\x01 \x01(\x0b\x32%.opensciencearchive.v1.DepositionFile\"c\n\x13\x44ownloadFileRequest\x12<\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xfa\x41\'\n%opensciencearchive.org/DepositionFile\x12\x0e\n\x06offset\x18\x02 \x01(\x03\"i\n\x14\x44ownloadFileResponse\x12\x33\n\x04\x66ile\x18\x01 \x01(\x0b\x32%.opensciencearchive.v1.DepositionFile\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"u\n\x10ListFilesRequest\x12:\n\x06parent\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"b\n\x11ListFilesResponse\x12\x34\n\x05\x66iles\x18\x01 \x03(\x0b\x32%.opensciencearchive.v1.DepositionFile\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"e\n\x11\x44\x65leteFileRequest\x12<\n\x04name\x18\x01 \x01(\tB.\xe2\x41\x01\x02\xfa\x41\'\n%opensciencearchive.org/DepositionFile\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x14\n\x12\x44\x65leteFileResponse\"u\n\x17SubmitDepositionRequest\x12\x38\n\x04name\x18\x01 \x01(\tB*\xe2\x41\x01\x02\xfa\x41#\n!opensciencearchive.org/Deposition\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"Y\n\x18SubmitDepositionResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.opensciencearchive.v1.Run\x12\x14\n\x0cresume_token\x18\x02 \x01(\t2\xec\x08\n\x11\x44\x65positionService\x12s\n\x10\x43reateDeposition\x12..opensciencearchive.v1.CreateDepositionRequest\x1a/.opensciencearchive.v1.CreateDepositionResponse\x12s\n\x10UpdateDeposition\x12..opensciencearchive.v1.UpdateDepositionRequest\x1a/.opensciencearchive.v1.UpdateDepositionResponse\x12o\n\rGetDeposition\x12+.opensciencearchive.v1.GetDepositionRequest\x1a,.opensciencearchive.v1.GetDepositionResponse\"\x03\x90\x02\x01\x12u\n\x0fListDepositions\x12-.opensciencearchive.v1.ListDepositionsRequest\x1a..opensciencearchive.v1.ListDepositionsResponse\"\x03\x90\x02\x01\x12s\n\x10\x44\x65leteDeposition\x12..opensciencearchive.v1.DeleteDepositionRequest\x1a/.opensciencearchive.v1.DeleteDepositionResponse\x12\x63\n\nUploadFile\x12(.opensciencearchive.v1.UploadFileRequest\x1a).opensciencearchive.v1.UploadFileResponse(\x01\x12n\n\x0c\x44ownloadFile\x12*.opensciencearchive.v1.DownloadFileRequest\x1a+.opensciencearchive.v1.DownloadFileResponse\"\x03\x90\x02\x01\x30\x01\x12\x63\n\tListFiles\x12\'.opensciencearchive.v1.ListFilesRequest\x1a(.opensciencearchive.v1.ListFilesResponse\"\x03\x90\x02\x01\x12\x61\n\nDeleteFile\x12(.opensciencearchive.v1.DeleteFileRequest\x1a).opensciencearchive.v1.DeleteFileResponse\x12s\n\x10SubmitDeposition\x12..opensciencearchive.v1.SubmitDepositionRequest\x1a/.opensciencearchive.v1.SubmitDepositionResponseBw\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -78,35 +78,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDEPOSITIONRESPONSE']._serialized_start=754
   _globals['_GETDEPOSITIONRESPONSE']._serialized_end=832
   _globals['_LISTDEPOSITIONSREQUEST']._serialized_start=834
-  _globals['_LISTDEPOSITIONSREQUEST']._serialized_end=897
-  _globals['_LISTDEPOSITIONSRESPONSE']._serialized_start=899
-  _globals['_LISTDEPOSITIONSRESPONSE']._serialized_end=1005
-  _globals['_DELETEDEPOSITIONREQUEST']._serialized_start=1007
-  _globals['_DELETEDEPOSITIONREQUEST']._serialized_end=1124
-  _globals['_DELETEDEPOSITIONRESPONSE']._serialized_start=1126
-  _globals['_DELETEDEPOSITIONRESPONSE']._serialized_end=1152
-  _globals['_UPLOADFILEREQUEST']._serialized_start=1154
-  _globals['_UPLOADFILEREQUEST']._serialized_end=1260
-  _globals['_UPLOADFILEHEADER']._serialized_start=1263
-  _globals['_UPLOADFILEHEADER']._serialized_end=1462
-  _globals['_UPLOADFILERESPONSE']._serialized_start=1464
-  _globals['_UPLOADFILERESPONSE']._serialized_end=1537
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1539
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1638
-  _globals['_DOWNLOADFILERESPONSE']._serialized_start=1640
-  _globals['_DOWNLOADFILERESPONSE']._serialized_end=1745
-  _globals['_LISTFILESREQUEST']._serialized_start=1747
-  _globals['_LISTFILESREQUEST']._serialized_end=1864
-  _globals['_LISTFILESRESPONSE']._serialized_start=1866
-  _globals['_LISTFILESRESPONSE']._serialized_end=1964
-  _globals['_DELETEFILEREQUEST']._serialized_start=1966
-  _globals['_DELETEFILEREQUEST']._serialized_end=2067
-  _globals['_DELETEFILERESPONSE']._serialized_start=2069
-  _globals['_DELETEFILERESPONSE']._serialized_end=2089
-  _globals['_SUBMITDEPOSITIONREQUEST']._serialized_start=2091
-  _globals['_SUBMITDEPOSITIONREQUEST']._serialized_end=2208
-  _globals['_SUBMITDEPOSITIONRESPONSE']._serialized_start=2210
-  _globals['_SUBMITDEPOSITIONRESPONSE']._serialized_end=2299
-  _globals['_DEPOSITIONSERVICE']._serialized_start=2302
-  _globals['_DEPOSITIONSERVICE']._serialized_end=3434
+  _globals['_LISTDEPOSITIONSREQUEST']._serialized_end=931
+  _globals['_LISTDEPOSITIONSRESPONSE']._serialized_start=933
+  _globals['_LISTDEPOSITIONSRESPONSE']._serialized_end=1039
+  _globals['_DELETEDEPOSITIONREQUEST']._serialized_start=1041
+  _globals['_DELETEDEPOSITIONREQUEST']._serialized_end=1158
+  _globals['_DELETEDEPOSITIONRESPONSE']._serialized_start=1160
+  _globals['_DELETEDEPOSITIONRESPONSE']._serialized_end=1186
+  _globals['_UPLOADFILEREQUEST']._serialized_start=1188
+  _globals['_UPLOADFILEREQUEST']._serialized_end=1294
+  _globals['_UPLOADFILEHEADER']._serialized_start=1297
+  _globals['_UPLOADFILEHEADER']._serialized_end=1496
+  _globals['_UPLOADFILERESPONSE']._serialized_start=1498
+  _globals['_UPLOADFILERESPONSE']._serialized_end=1571
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=1573
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=1672
+  _globals['_DOWNLOADFILERESPONSE']._serialized_start=1674
+  _globals['_DOWNLOADFILERESPONSE']._serialized_end=1779
+  _globals['_LISTFILESREQUEST']._serialized_start=1781
+  _globals['_LISTFILESREQUEST']._serialized_end=1898
+  _globals['_LISTFILESRESPONSE']._serialized_start=1900
+  _globals['_LISTFILESRESPONSE']._serialized_end=1998
+  _globals['_DELETEFILEREQUEST']._serialized_start=2000
+  _globals['_DELETEFILEREQUEST']._serialized_end=2101
+  _globals['_DELETEFILERESPONSE']._serialized_start=2103
+  _globals['_DELETEFILERESPONSE']._serialized_end=2123
+  _globals['_SUBMITDEPOSITIONREQUEST']._serialized_start=2125
+  _globals['_SUBMITDEPOSITIONREQUEST']._serialized_end=2242
+  _globals['_SUBMITDEPOSITIONRESPONSE']._serialized_start=2244
+  _globals['_SUBMITDEPOSITIONRESPONSE']._serialized_end=2333
+  _globals['_DEPOSITIONSERVICE']._serialized_start=2336
+  _globals['_DEPOSITIONSERVICE']._serialized_end=3468
 # @@protoc_insertion_point(module_scope)

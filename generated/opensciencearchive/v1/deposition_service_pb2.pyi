@@ -185,19 +185,30 @@ class ListDepositionsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most so many; 1 to 1000, more is taken as 1000. Default (0) 50."""
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
+    filter: _builtins.str
+    """AIP-160, for example `state = "DRAFT" AND update_time < "2026-01-01"`; at most 8192 characters. The fields are `name`, `state`,
+    `convention`, `run`, `record`, `rejection_reason`, `file_count`, `create_time` and `update_time`. The
+    grammar is in docs/filters.md.
+    """
+    order_by: _builtins.str
+    """AIP-132, for example `update_time desc`. Default: the newest first."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from opensciencearchive.v1 import record_pb2 as opensciencearchive_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*opensciencearchive/v1/record_service.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\"opensciencearchive/v1/record.proto\"H\n\x10GetRecordRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\"B\n\x11GetRecordResponse\x12-\n\x06record\x18\x01 \x01(\x0b\x32\x1d.opensciencearchive.v1.Record\";\n\x12ListRecordsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x13ListRecordsResponse\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.opensciencearchive.v1.Record\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xdf\x01\n\rRecordService\x12\x63\n\tGetRecord\x12\'.opensciencearchive.v1.GetRecordRequest\x1a(.opensciencearchive.v1.GetRecordResponse\"\x03\x90\x02\x01\x12i\n\x0bListRecords\x12).opensciencearchive.v1.ListRecordsRequest\x1a*.opensciencearchive.v1.ListRecordsResponse\"\x03\x90\x02\x01\x42w\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*opensciencearchive/v1/record_service.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\"opensciencearchive/v1/record.proto\"H\n\x10GetRecordRequest\x12\x34\n\x04name\x18\x01 \x01(\tB&\xe2\x41\x01\x02\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\"B\n\x11GetRecordResponse\x12-\n\x06record\x18\x01 \x01(\x0b\x32\x1d.opensciencearchive.v1.Record\"]\n\x12ListRecordsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"^\n\x13ListRecordsResponse\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.opensciencearchive.v1.Record\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xdf\x01\n\rRecordService\x12\x63\n\tGetRecord\x12\'.opensciencearchive.v1.GetRecordRequest\x1a(.opensciencearchive.v1.GetRecordResponse\"\x03\x90\x02\x01\x12i\n\x0bListRecords\x12).opensciencearchive.v1.ListRecordsRequest\x1a*.opensciencearchive.v1.ListRecordsResponse\"\x03\x90\x02\x01\x42w\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,9 +46,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRECORDRESPONSE']._serialized_start=239
   _globals['_GETRECORDRESPONSE']._serialized_end=305
   _globals['_LISTRECORDSREQUEST']._serialized_start=307
-  _globals['_LISTRECORDSREQUEST']._serialized_end=366
-  _globals['_LISTRECORDSRESPONSE']._serialized_start=368
-  _globals['_LISTRECORDSRESPONSE']._serialized_end=462
-  _globals['_RECORDSERVICE']._serialized_start=465
-  _globals['_RECORDSERVICE']._serialized_end=688
+  _globals['_LISTRECORDSREQUEST']._serialized_end=400
+  _globals['_LISTRECORDSRESPONSE']._serialized_start=402
+  _globals['_LISTRECORDSRESPONSE']._serialized_end=496
+  _globals['_RECORDSERVICE']._serialized_start=499
+  _globals['_RECORDSERVICE']._serialized_end=722
 # @@protoc_insertion_point(module_scope)

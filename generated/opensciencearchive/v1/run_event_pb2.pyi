@@ -32,6 +32,8 @@ class RunEvent(_message.Message):
     HOOK_PROGRESS_FIELD_NUMBER: _builtins.int
     HOOK_RETRYING_FIELD_NUMBER: _builtins.int
     HOOK_FINISHED_FIELD_NUMBER: _builtins.int
+    REVIEW_REQUESTED_FIELD_NUMBER: _builtins.int
+    REVIEWED_FIELD_NUMBER: _builtins.int
     CANCEL_REQUESTED_FIELD_NUMBER: _builtins.int
     RECORD_PUBLISHED_FIELD_NUMBER: _builtins.int
     RUN_FINISHED_FIELD_NUMBER: _builtins.int
@@ -62,6 +64,14 @@ class RunEvent(_message.Message):
         """A hook has its verdict."""
 
     @_builtins.property
+    def review_requested(self) -> Global___ReviewRequested:
+        """All hooks passed; a person has to decide."""
+
+    @_builtins.property
+    def reviewed(self) -> Global___Reviewed:
+        """A person has decided."""
+
+    @_builtins.property
     def cancel_requested(self) -> Global___CancelRequested:
         """Somebody asked to cancel the run."""
 
@@ -83,15 +93,17 @@ class RunEvent(_message.Message):
         hook_progress: Global___HookProgressed | None = ...,
         hook_retrying: Global___HookRetrying | None = ...,
         hook_finished: Global___HookFinished | None = ...,
+        review_requested: Global___ReviewRequested | None = ...,
+        reviewed: Global___Reviewed | None = ...,
         cancel_requested: Global___CancelRequested | None = ...,
         record_published: Global___RecordPublished | None = ...,
         run_finished: Global___RunFinished | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "event_time", b"event_time", "hook_finished", b"hook_finished", "hook_progress", b"hook_progress", "hook_retrying", b"hook_retrying", "hook_started", b"hook_started", "kind", b"kind", "record_published", b"record_published", "run_finished", b"run_finished", "run_started", b"run_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "event_time", b"event_time", "hook_finished", b"hook_finished", "hook_progress", b"hook_progress", "hook_retrying", b"hook_retrying", "hook_started", b"hook_started", "kind", b"kind", "record_published", b"record_published", "review_requested", b"review_requested", "reviewed", b"reviewed", "run_finished", b"run_finished", "run_started", b"run_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "event_time", b"event_time", "hook_finished", b"hook_finished", "hook_progress", b"hook_progress", "hook_retrying", b"hook_retrying", "hook_started", b"hook_started", "kind", b"kind", "record_published", b"record_published", "run_finished", b"run_finished", "run_started", b"run_started", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_requested", b"cancel_requested", "event_time", b"event_time", "hook_finished", b"hook_finished", "hook_progress", b"hook_progress", "hook_retrying", b"hook_retrying", "hook_started", b"hook_started", "kind", b"kind", "record_published", b"record_published", "review_requested", b"review_requested", "reviewed", b"reviewed", "run_finished", b"run_finished", "run_started", b"run_started", "sequence", b"sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["run_started", "hook_started", "hook_progress", "hook_retrying", "hook_finished", "cancel_requested", "record_published", "run_finished"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["run_started", "hook_started", "hook_progress", "hook_retrying", "hook_finished", "review_requested", "reviewed", "cancel_requested", "record_published", "run_finished"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -192,10 +204,15 @@ class HookRetrying(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     CAUSE_FIELD_NUMBER: _builtins.int
     RETRY_DELAY_FIELD_NUMBER: _builtins.int
+    MEMORY_FIELD_NUMBER: _builtins.int
     hook: _builtins.str
     """The hook's name."""
     attempt: _builtins.int
     """The attempt that begins."""
+    memory: _builtins.str
+    """The memory that the attempt may use, for example `4g`; set when it is more than the hook's definition says, because the attempt
+    before ran out of it.
+    """
     @_builtins.property
     def cause(self) -> _run_pb2.Failure:
         """What ended the attempt before."""
@@ -211,10 +228,11 @@ class HookRetrying(_message.Message):
         attempt: _builtins.int = ...,
         cause: _run_pb2.Failure | None = ...,
         retry_delay: _duration_pb2.Duration | None = ...,
+        memory: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause", "retry_delay", b"retry_delay"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cause", b"cause", "hook", b"hook", "retry_delay", b"retry_delay"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cause", b"cause", "hook", b"hook", "memory", b"memory", "retry_delay", b"retry_delay"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,6 +287,49 @@ class HookFinished(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HookFinished: _TypeAlias = HookFinished  # noqa: Y015
+
+@_typing.final
+class ReviewRequested(_message.Message):
+    """All hooks passed; a person has to decide with `ReviewRun`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewRequested: _TypeAlias = ReviewRequested  # noqa: Y015
+
+@_typing.final
+class Reviewed(_message.Message):
+    """A person has decided."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    decision: _run_pb2.ReviewDecision.ValueType
+    """What was decided."""
+    reason: _builtins.str
+    """Why; may be empty when approved."""
+    def __init__(
+        self,
+        *,
+        decision: _run_pb2.ReviewDecision.ValueType = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reviewed: _TypeAlias = Reviewed  # noqa: Y015
 
 @_typing.final
 class CancelRequested(_message.Message):

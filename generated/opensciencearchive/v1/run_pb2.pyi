@@ -21,6 +21,30 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ReviewDecision:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReviewDecisionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReviewDecision.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REVIEW_DECISION_UNSPECIFIED: _ReviewDecision.ValueType  # 0
+    """Never sent; refused in a request."""
+    REVIEW_DECISION_APPROVE: _ReviewDecision.ValueType  # 1
+    """It is to be published."""
+    REVIEW_DECISION_REJECT: _ReviewDecision.ValueType  # 2
+    """It is not acceptable; the deposition is a draft again."""
+
+class ReviewDecision(_ReviewDecision, metaclass=_ReviewDecisionEnumTypeWrapper):
+    """What a reviewer decides."""
+
+REVIEW_DECISION_UNSPECIFIED: ReviewDecision.ValueType  # 0
+"""Never sent; refused in a request."""
+REVIEW_DECISION_APPROVE: ReviewDecision.ValueType  # 1
+"""It is to be published."""
+REVIEW_DECISION_REJECT: ReviewDecision.ValueType  # 2
+"""It is not acceptable; the deposition is a draft again."""
+Global___ReviewDecision: _TypeAlias = ReviewDecision  # noqa: Y015
+
 class _RunState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -33,12 +57,14 @@ class _RunStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RunState.Val
     """Submitted; no worker has taken it up yet."""
     RUN_STATE_RUNNING: _RunState.ValueType  # 2
     """Its hooks run, or wait for their turn."""
+    RUN_STATE_AWAITING_REVIEW: _RunState.ValueType  # 3
+    """All hooks passed; a person has to approve or reject it (`ReviewRun`). It may stay so for as long as it takes."""
     RUN_STATE_PUBLISHING: _RunState.ValueType  # 4
     """All hooks passed; record and rows are being written. Can no longer be cancelled."""
     RUN_STATE_COMPLETED: _RunState.ValueType  # 5
     """Terminal: published."""
     RUN_STATE_REJECTED: _RunState.ValueType  # 6
-    """Terminal: a hook did not accept the data."""
+    """Terminal: a hook, or a reviewer, did not accept the data."""
     RUN_STATE_FAILED: _RunState.ValueType  # 7
     """Terminal: something went wrong, see `failure`."""
     RUN_STATE_CANCELLING: _RunState.ValueType  # 8
@@ -55,12 +81,14 @@ RUN_STATE_PENDING: RunState.ValueType  # 1
 """Submitted; no worker has taken it up yet."""
 RUN_STATE_RUNNING: RunState.ValueType  # 2
 """Its hooks run, or wait for their turn."""
+RUN_STATE_AWAITING_REVIEW: RunState.ValueType  # 3
+"""All hooks passed; a person has to approve or reject it (`ReviewRun`). It may stay so for as long as it takes."""
 RUN_STATE_PUBLISHING: RunState.ValueType  # 4
 """All hooks passed; record and rows are being written. Can no longer be cancelled."""
 RUN_STATE_COMPLETED: RunState.ValueType  # 5
 """Terminal: published."""
 RUN_STATE_REJECTED: RunState.ValueType  # 6
-"""Terminal: a hook did not accept the data."""
+"""Terminal: a hook, or a reviewer, did not accept the data."""
 RUN_STATE_FAILED: RunState.ValueType  # 7
 """Terminal: something went wrong, see `failure`."""
 RUN_STATE_CANCELLING: RunState.ValueType  # 8
@@ -68,6 +96,34 @@ RUN_STATE_CANCELLING: RunState.ValueType  # 8
 RUN_STATE_CANCELLED: RunState.ValueType  # 9
 """Terminal: cancelled."""
 Global___RunState: _TypeAlias = RunState  # noqa: Y015
+
+class _WaitingReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _WaitingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_WaitingReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    WAITING_REASON_UNSPECIFIED: _WaitingReason.ValueType  # 0
+    """Never sent."""
+    WAITING_REASON_PLACE: _WaitingReason.ValueType  # 1
+    """For one of the server's places (`max_running_hooks`); they are given in turn to conventions, not to runs."""
+    WAITING_REASON_IMAGE: _WaitingReason.ValueType  # 2
+    """For its image, which is being pulled."""
+    WAITING_REASON_RETRY: _WaitingReason.ValueType  # 3
+    """For the time of its next attempt; the cause is in the last `hook_retrying`."""
+
+class WaitingReason(_WaitingReason, metaclass=_WaitingReasonEnumTypeWrapper):
+    """For what a hook execution waits."""
+
+WAITING_REASON_UNSPECIFIED: WaitingReason.ValueType  # 0
+"""Never sent."""
+WAITING_REASON_PLACE: WaitingReason.ValueType  # 1
+"""For one of the server's places (`max_running_hooks`); they are given in turn to conventions, not to runs."""
+WAITING_REASON_IMAGE: WaitingReason.ValueType  # 2
+"""For its image, which is being pulled."""
+WAITING_REASON_RETRY: WaitingReason.ValueType  # 3
+"""For the time of its next attempt; the cause is in the last `hook_retrying`."""
+Global___WaitingReason: _TypeAlias = WaitingReason  # noqa: Y015
 
 class _HookExecutionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -80,7 +136,7 @@ class _HookExecutionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Ho
     HOOK_EXECUTION_STATE_PENDING: _HookExecutionState.ValueType  # 1
     """Its turn has not come."""
     HOOK_EXECUTION_STATE_WAITING: _HookExecutionState.ValueType  # 2
-    """Its turn has come; it waits for one of the server's places (`max_running_hooks`), or for its image."""
+    """Its turn has come and its container does not run yet; `waiting` says what it waits for."""
     HOOK_EXECUTION_STATE_RUNNING: _HookExecutionState.ValueType  # 3
     """Its container runs."""
     HOOK_EXECUTION_STATE_FINISHED: _HookExecutionState.ValueType  # 4
@@ -98,7 +154,7 @@ HOOK_EXECUTION_STATE_UNSPECIFIED: HookExecutionState.ValueType  # 0
 HOOK_EXECUTION_STATE_PENDING: HookExecutionState.ValueType  # 1
 """Its turn has not come."""
 HOOK_EXECUTION_STATE_WAITING: HookExecutionState.ValueType  # 2
-"""Its turn has come; it waits for one of the server's places (`max_running_hooks`), or for its image."""
+"""Its turn has come and its container does not run yet; `waiting` says what it waits for."""
 HOOK_EXECUTION_STATE_RUNNING: HookExecutionState.ValueType  # 3
 """Its container runs."""
 HOOK_EXECUTION_STATE_FINISHED: HookExecutionState.ValueType  # 4
@@ -187,7 +243,7 @@ Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):
-    """One submission on its way: hooks executed in order, then publication. A terminal state (COMPLETED, REJECTED, FAILED, CANCELLED)
+    """One submission on its way: hooks executed in order, then review where the convention asks for it, then publication. A terminal state (COMPLETED, REJECTED, FAILED, CANCELLED)
     never changes.
     """
 
@@ -202,9 +258,11 @@ class Run(_message.Message):
     FAILURE_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     REJECTION_REASON_FIELD_NUMBER: _builtins.int
+    RETRY_OF_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    REVIEW_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`runs/{id}`."""
     srn: _builtins.str
@@ -216,7 +274,9 @@ class Run(_message.Message):
     record: _builtins.str
     """What was published, `records/{id}@{version}`; set when COMPLETED."""
     rejection_reason: _builtins.str
-    """Why the data was not accepted, as the hook said it; set when REJECTED."""
+    """Why the data was not accepted, as the hook or the reviewer said it; set when REJECTED."""
+    retry_of: _builtins.str
+    """The run that this one is a retry of, `runs/{id}`; empty for a first submission."""
     @_builtins.property
     def deposition(self) -> Global___DepositionSource:
         """A submitted deposition."""
@@ -241,6 +301,10 @@ class Run(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When it reached a terminal state."""
 
+    @_builtins.property
+    def review(self) -> Global___Review:
+        """What a person decided; set once reviewed."""
+
     def __init__(
         self,
         *,
@@ -253,19 +317,53 @@ class Run(_message.Message):
         failure: Global___Failure | None = ...,
         record: _builtins.str = ...,
         rejection_reason: _builtins.str = ...,
+        retry_of: _builtins.str = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        review: Global___Review | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deposition", b"deposition", "end_time", b"end_time", "failure", b"failure", "source", b"source", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deposition", b"deposition", "end_time", b"end_time", "failure", b"failure", "review", b"review", "source", b"source", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["convention", b"convention", "create_time", b"create_time", "deposition", b"deposition", "end_time", b"end_time", "executions", b"executions", "failure", b"failure", "name", b"name", "record", b"record", "rejection_reason", b"rejection_reason", "source", b"source", "srn", b"srn", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["convention", b"convention", "create_time", b"create_time", "deposition", b"deposition", "end_time", b"end_time", "executions", b"executions", "failure", b"failure", "name", b"name", "record", b"record", "rejection_reason", b"rejection_reason", "retry_of", b"retry_of", "review", b"review", "source", b"source", "srn", b"srn", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["deposition"]  # noqa: Y015
     _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Review(_message.Message):
+    """What a person decided about a run whose hooks have all passed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REVIEW_TIME_FIELD_NUMBER: _builtins.int
+    decision: Global___ReviewDecision.ValueType
+    """What was decided."""
+    reason: _builtins.str
+    """Why, for the depositor; may be empty when approved."""
+    @_builtins.property
+    def review_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was decided."""
+
+    def __init__(
+        self,
+        *,
+        decision: Global___ReviewDecision.ValueType = ...,
+        reason: _builtins.str = ...,
+        review_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["review_time", b"review_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "reason", b"reason", "review_time", b"review_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Review: _TypeAlias = Review  # noqa: Y015
 
 @_typing.final
 class DepositionSource(_message.Message):
@@ -310,6 +408,7 @@ class HookExecution(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     PROVENANCE_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`runs/{run}/executions/{hook}`."""
     execution_id: _builtins.str
@@ -317,7 +416,7 @@ class HookExecution(_message.Message):
     hook: _builtins.str
     """The hook's name."""
     attempt: _builtins.int
-    """The attempt, from 1; 0 before the first. More than 1 after a server died under it."""
+    """The attempt, from 1; 0 before the first. More than 1 after a retry: each is announced by `hook_retrying`."""
     state: Global___HookExecutionState.ValueType
     """Where it stands."""
     verdict: Global___Verdict.ValueType
@@ -352,6 +451,10 @@ class HookExecution(_message.Message):
     def provenance(self) -> Global___Provenance:
         """What exactly runs or ran, on what; set once RUNNING, complete when FINISHED, as far as it came."""
 
+    @_builtins.property
+    def waiting(self) -> Global___Waiting:
+        """What it waits for; set when WAITING and there is something to wait for."""
+
     def __init__(
         self,
         *,
@@ -370,14 +473,43 @@ class HookExecution(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         provenance: Global___Provenance | None = ...,
+        waiting: Global___Waiting | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "progress", b"progress", "provenance", b"provenance", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "progress", b"progress", "provenance", b"provenance", "start_time", b"start_time", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "execution_id", b"execution_id", "failure", b"failure", "hook", b"hook", "log_bytes", b"log_bytes", "name", b"name", "progress", b"progress", "provenance", b"provenance", "rejection_reason", b"rejection_reason", "row_count", b"row_count", "start_time", b"start_time", "state", b"state", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "execution_id", b"execution_id", "failure", b"failure", "hook", b"hook", "log_bytes", b"log_bytes", "name", b"name", "progress", b"progress", "provenance", b"provenance", "rejection_reason", b"rejection_reason", "row_count", b"row_count", "start_time", b"start_time", "state", b"state", "verdict", b"verdict", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HookExecution: _TypeAlias = HookExecution  # noqa: Y015
+
+@_typing.final
+class Waiting(_message.Message):
+    """What a hook execution waits for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    UNTIL_TIME_FIELD_NUMBER: _builtins.int
+    reason: Global___WaitingReason.ValueType
+    """For what."""
+    @_builtins.property
+    def until_time(self) -> _timestamp_pb2.Timestamp:
+        """When it goes on, if that is known: set for RETRY."""
+
+    def __init__(
+        self,
+        *,
+        reason: Global___WaitingReason.ValueType = ...,
+        until_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until_time", b"until_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "until_time", b"until_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Waiting: _TypeAlias = Waiting  # noqa: Y015
 
 @_typing.final
 class Failure(_message.Message):

@@ -29,7 +29,7 @@ from opensciencearchive.v1 import run_pb2 as opensciencearchive_dot_v1_dot_run__
 from opensciencearchive.v1 import run_event_pb2 as opensciencearchive_dot_v1_dot_run__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'opensciencearchive/v1/run_service.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fopensciencearchive/v1/run.proto\x1a%opensciencearchive/v1/run_event.proto\"B\n\rGetRunRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\"O\n\x0eGetRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.opensciencearchive.v1.Run\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"8\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"U\n\x10ListRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.opensciencearchive.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x10\x43\x61ncelRunRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"<\n\x11\x43\x61ncelRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.opensciencearchive.v1.Run\"\xc2\x01\n\x0fWatchRunRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x16\n\x0cresume_token\x18\x02 \x01(\tH\x00\x12\x12\n\x08\x66rom_now\x18\x03 \x01(\x08H\x00\x12\x11\n\tuntil_now\x18\x04 \x01(\x08\x12\x34\n\x11\x62ookmark_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x07\n\x05start\"\x82\x02\n\x10WatchRunResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.opensciencearchive.v1.RunEvent\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x34\n\tcaught_up\x18\x03 \x01(\x0b\x32\x1f.opensciencearchive.v1.CaughtUpH\x00\x12\x33\n\x08\x62ookmark\x18\x04 \x01(\x0b\x32\x1f.opensciencearchive.v1.BookmarkH\x00\x12\x31\n\x07\x63losing\x18\x05 \x01(\x0b\x32\x1e.opensciencearchive.v1.ClosingH\x00\x42\t\n\x07\x63ontrol\"\n\n\x08\x43\x61ughtUp\"\n\n\x08\x42ookmark\"o\n\x07\x43losing\x12\x34\n\x06reason\x18\x01 \x01(\x0e\x32$.opensciencearchive.v1.ClosingReason\x12.\n\x0bretry_delay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x81\x01\n\x11ReadRunLogRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xfa\x41&\n$opensciencearchive.org/HookExecution\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"b\n\x12ReadRunLogResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x42\t\n\x07\x63ontent*q\n\rClosingReason\x12\x1e\n\x1a\x43LOSING_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43LOSING_REASON_SERVER_DRAINING\x10\x01\x12\x1c\n\x18\x43LOSING_REASON_REBALANCE\x10\x02\x32\xf8\x03\n\nRunService\x12Z\n\x06GetRun\x12$.opensciencearchive.v1.GetRunRequest\x1a%.opensciencearchive.v1.GetRunResponse\"\x03\x90\x02\x01\x12`\n\x08ListRuns\x12&.opensciencearchive.v1.ListRunsRequest\x1a\'.opensciencearchive.v1.ListRunsResponse\"\x03\x90\x02\x01\x12^\n\tCancelRun\x12\'.opensciencearchive.v1.CancelRunRequest\x1a(.opensciencearchive.v1.CancelRunResponse\x12\x62\n\x08WatchRun\x12&.opensciencearchive.v1.WatchRunRequest\x1a\'.opensciencearchive.v1.WatchRunResponse\"\x03\x90\x02\x01\x30\x01\x12h\n\nReadRunLog\x12(.opensciencearchive.v1.ReadRunLogRequest\x1a).opensciencearchive.v1.ReadRunLogResponse\"\x03\x90\x02\x01\x30\x01\x42w\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'opensciencearchive/v1/run_service.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fopensciencearchive/v1/run.proto\x1a%opensciencearchive/v1/run_event.proto\"B\n\rGetRunRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\"O\n\x0eGetRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.opensciencearchive.v1.Run\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"Z\n\x0fListRunsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\x12\x10\n\x08order_by\x18\x04 \x01(\t\"U\n\x10ListRunsResponse\x12(\n\x04runs\x18\x01 \x03(\x0b\x32\x1a.opensciencearchive.v1.Run\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"Y\n\x10\x43\x61ncelRunRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"<\n\x11\x43\x61ncelRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.opensciencearchive.v1.Run\"X\n\x0fRetryRunRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"Q\n\x10RetryRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.opensciencearchive.v1.Run\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"\xa8\x01\n\x10ReviewRunRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12=\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32%.opensciencearchive.v1.ReviewDecisionB\x04\xe2\x41\x01\x02\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"<\n\x11ReviewRunResponse\x12\'\n\x03run\x18\x01 \x01(\x0b\x32\x1a.opensciencearchive.v1.Run\"\xc2\x01\n\x0fWatchRunRequest\x12\x31\n\x04name\x18\x01 \x01(\tB#\xe2\x41\x01\x02\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x16\n\x0cresume_token\x18\x02 \x01(\tH\x00\x12\x12\n\x08\x66rom_now\x18\x03 \x01(\x08H\x00\x12\x11\n\tuntil_now\x18\x04 \x01(\x08\x12\x34\n\x11\x62ookmark_interval\x18\x05 \x01(\x0b\x32\x19.google.protobuf.DurationB\x07\n\x05start\"\x82\x02\n\x10WatchRunResponse\x12/\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x1f.opensciencearchive.v1.RunEvent\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x34\n\tcaught_up\x18\x03 \x01(\x0b\x32\x1f.opensciencearchive.v1.CaughtUpH\x00\x12\x33\n\x08\x62ookmark\x18\x04 \x01(\x0b\x32\x1f.opensciencearchive.v1.BookmarkH\x00\x12\x31\n\x07\x63losing\x18\x05 \x01(\x0b\x32\x1e.opensciencearchive.v1.ClosingH\x00\x42\t\n\x07\x63ontrol\"\n\n\x08\x43\x61ughtUp\"\n\n\x08\x42ookmark\"o\n\x07\x43losing\x12\x34\n\x06reason\x18\x01 \x01(\x0e\x32$.opensciencearchive.v1.ClosingReason\x12.\n\x0bretry_delay\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x81\x01\n\x11ReadRunLogRequest\x12;\n\x04name\x18\x01 \x01(\tB-\xe2\x41\x01\x02\xfa\x41&\n$opensciencearchive.org/HookExecution\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x0e\n\x06offset\x18\x03 \x01(\x03\x12\x0e\n\x06\x66ollow\x18\x04 \x01(\x08\"o\n\x12ReadRunLogResponse\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0e\n\x04text\x18\x02 \x01(\tH\x00\x12\x0e\n\x04\x64\x61ta\x18\x03 \x01(\x0cH\x00\x12\x11\n\ttruncated\x18\x04 \x01(\x08\x12\x0b\n\x03gap\x18\x05 \x01(\x08\x42\t\n\x07\x63ontent*q\n\rClosingReason\x12\x1e\n\x1a\x43LOSING_REASON_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43LOSING_REASON_SERVER_DRAINING\x10\x01\x12\x1c\n\x18\x43LOSING_REASON_REBALANCE\x10\x02\x32\xb5\x05\n\nRunService\x12Z\n\x06GetRun\x12$.opensciencearchive.v1.GetRunRequest\x1a%.opensciencearchive.v1.GetRunResponse\"\x03\x90\x02\x01\x12`\n\x08ListRuns\x12&.opensciencearchive.v1.ListRunsRequest\x1a\'.opensciencearchive.v1.ListRunsResponse\"\x03\x90\x02\x01\x12^\n\tCancelRun\x12\'.opensciencearchive.v1.CancelRunRequest\x1a(.opensciencearchive.v1.CancelRunResponse\x12[\n\x08RetryRun\x12&.opensciencearchive.v1.RetryRunRequest\x1a\'.opensciencearchive.v1.RetryRunResponse\x12^\n\tReviewRun\x12\'.opensciencearchive.v1.ReviewRunRequest\x1a(.opensciencearchive.v1.ReviewRunResponse\x12\x62\n\x08WatchRun\x12&.opensciencearchive.v1.WatchRunRequest\x1a\'.opensciencearchive.v1.WatchRunResponse\"\x03\x90\x02\x01\x30\x01\x12h\n\nReadRunLog\x12(.opensciencearchive.v1.ReadRunLogRequest\x1a).opensciencearchive.v1.ReadRunLogResponse\"\x03\x90\x02\x01\x30\x01\x42w\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,6 +41,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRUNREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\034\n\032opensciencearchive.org/Run'
   _globals['_CANCELRUNREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_CANCELRUNREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\034\n\032opensciencearchive.org/Run'
+  _globals['_RETRYRUNREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_RETRYRUNREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\034\n\032opensciencearchive.org/Run'
+  _globals['_REVIEWRUNREQUEST'].fields_by_name['name']._loaded_options = None
+  _globals['_REVIEWRUNREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\034\n\032opensciencearchive.org/Run'
+  _globals['_REVIEWRUNREQUEST'].fields_by_name['decision']._loaded_options = None
+  _globals['_REVIEWRUNREQUEST'].fields_by_name['decision']._serialized_options = b'\342A\001\002'
   _globals['_WATCHRUNREQUEST'].fields_by_name['name']._loaded_options = None
   _globals['_WATCHRUNREQUEST'].fields_by_name['name']._serialized_options = b'\342A\001\002\372A\034\n\032opensciencearchive.org/Run'
   _globals['_READRUNLOGREQUEST'].fields_by_name['name']._loaded_options = None
@@ -53,34 +59,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSERVICE'].methods_by_name['WatchRun']._serialized_options = b'\220\002\001'
   _globals['_RUNSERVICE'].methods_by_name['ReadRunLog']._loaded_options = None
   _globals['_RUNSERVICE'].methods_by_name['ReadRunLog']._serialized_options = b'\220\002\001'
-  _globals['_CLOSINGREASON']._serialized_start=1504
-  _globals['_CLOSINGREASON']._serialized_end=1617
+  _globals['_CLOSINGREASON']._serialized_start=1957
+  _globals['_CLOSINGREASON']._serialized_end=2070
   _globals['_GETRUNREQUEST']._serialized_start=230
   _globals['_GETRUNREQUEST']._serialized_end=296
   _globals['_GETRUNRESPONSE']._serialized_start=298
   _globals['_GETRUNRESPONSE']._serialized_end=377
   _globals['_LISTRUNSREQUEST']._serialized_start=379
-  _globals['_LISTRUNSREQUEST']._serialized_end=435
-  _globals['_LISTRUNSRESPONSE']._serialized_start=437
-  _globals['_LISTRUNSRESPONSE']._serialized_end=522
-  _globals['_CANCELRUNREQUEST']._serialized_start=524
-  _globals['_CANCELRUNREQUEST']._serialized_end=613
-  _globals['_CANCELRUNRESPONSE']._serialized_start=615
-  _globals['_CANCELRUNRESPONSE']._serialized_end=675
-  _globals['_WATCHRUNREQUEST']._serialized_start=678
-  _globals['_WATCHRUNREQUEST']._serialized_end=872
-  _globals['_WATCHRUNRESPONSE']._serialized_start=875
-  _globals['_WATCHRUNRESPONSE']._serialized_end=1133
-  _globals['_CAUGHTUP']._serialized_start=1135
-  _globals['_CAUGHTUP']._serialized_end=1145
-  _globals['_BOOKMARK']._serialized_start=1147
-  _globals['_BOOKMARK']._serialized_end=1157
-  _globals['_CLOSING']._serialized_start=1159
-  _globals['_CLOSING']._serialized_end=1270
-  _globals['_READRUNLOGREQUEST']._serialized_start=1273
-  _globals['_READRUNLOGREQUEST']._serialized_end=1402
-  _globals['_READRUNLOGRESPONSE']._serialized_start=1404
-  _globals['_READRUNLOGRESPONSE']._serialized_end=1502
-  _globals['_RUNSERVICE']._serialized_start=1620
-  _globals['_RUNSERVICE']._serialized_end=2124
+  _globals['_LISTRUNSREQUEST']._serialized_end=469
+  _globals['_LISTRUNSRESPONSE']._serialized_start=471
+  _globals['_LISTRUNSRESPONSE']._serialized_end=556
+  _globals['_CANCELRUNREQUEST']._serialized_start=558
+  _globals['_CANCELRUNREQUEST']._serialized_end=647
+  _globals['_CANCELRUNRESPONSE']._serialized_start=649
+  _globals['_CANCELRUNRESPONSE']._serialized_end=709
+  _globals['_RETRYRUNREQUEST']._serialized_start=711
+  _globals['_RETRYRUNREQUEST']._serialized_end=799
+  _globals['_RETRYRUNRESPONSE']._serialized_start=801
+  _globals['_RETRYRUNRESPONSE']._serialized_end=882
+  _globals['_REVIEWRUNREQUEST']._serialized_start=885
+  _globals['_REVIEWRUNREQUEST']._serialized_end=1053
+  _globals['_REVIEWRUNRESPONSE']._serialized_start=1055
+  _globals['_REVIEWRUNRESPONSE']._serialized_end=1115
+  _globals['_WATCHRUNREQUEST']._serialized_start=1118
+  _globals['_WATCHRUNREQUEST']._serialized_end=1312
+  _globals['_WATCHRUNRESPONSE']._serialized_start=1315
+  _globals['_WATCHRUNRESPONSE']._serialized_end=1573
+  _globals['_CAUGHTUP']._serialized_start=1575
+  _globals['_CAUGHTUP']._serialized_end=1585
+  _globals['_BOOKMARK']._serialized_start=1587
+  _globals['_BOOKMARK']._serialized_end=1597
+  _globals['_CLOSING']._serialized_start=1599
+  _globals['_CLOSING']._serialized_end=1710
+  _globals['_READRUNLOGREQUEST']._serialized_start=1713
+  _globals['_READRUNLOGREQUEST']._serialized_end=1842
+  _globals['_READRUNLOGRESPONSE']._serialized_start=1844
+  _globals['_READRUNLOGRESPONSE']._serialized_end=1955
+  _globals['_RUNSERVICE']._serialized_start=2073
+  _globals['_RUNSERVICE']._serialized_end=2766
 # @@protoc_insertion_point(module_scope)

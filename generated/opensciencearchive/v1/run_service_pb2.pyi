@@ -104,19 +104,30 @@ class ListRunsRequest(_message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most so many; 1 to 1000, more is taken as 1000. Default (0) 50."""
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
+    filter: _builtins.str
+    """AIP-160, for example `state = "FAILED" AND failure_kind = "OOM"`; at most 8192 characters. The fields are `name`, `state`, `convention`,
+    `deposition`, `retry_of`, `record`, `failure_kind`, `rejection_reason`, `create_time`, `start_time` and `end_time`. The
+    grammar is in docs/filters.md.
+    """
+    order_by: _builtins.str
+    """AIP-132, for example `end_time desc`. Default: the newest first."""
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -201,6 +212,122 @@ class CancelRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelRunResponse: _TypeAlias = CancelRunResponse  # noqa: Y015
+
+@_typing.final
+class RetryRunRequest(_message.Message):
+    """Asks to submit a run's deposition once more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`runs/{id}`."""
+    request_id: _builtins.str
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRunRequest: _TypeAlias = RetryRunRequest  # noqa: Y015
+
+@_typing.final
+class RetryRunResponse(_message.Message):
+    """Answers RetryRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """For `WatchRun`: everything after the state in `run`, without a gap."""
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """The new run."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+        resume_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRunResponse: _TypeAlias = RetryRunResponse  # noqa: Y015
+
+@_typing.final
+class ReviewRunRequest(_message.Message):
+    """Asks to decide about a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`runs/{id}`."""
+    decision: _run_pb2.ReviewDecision.ValueType
+    """What is decided."""
+    reason: _builtins.str
+    """Why, for the depositor; at most 4096 characters. Required when rejected."""
+    request_id: _builtins.str
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        decision: _run_pb2.ReviewDecision.ValueType = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewRunRequest: _TypeAlias = ReviewRunRequest  # noqa: Y015
+
+@_typing.final
+class ReviewRunResponse(_message.Message):
+    """Answers ReviewRun."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> _run_pb2.Run:
+        """The run as it is now."""
+
+    def __init__(
+        self,
+        *,
+        run: _run_pb2.Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewRunResponse: _TypeAlias = ReviewRunResponse  # noqa: Y015
 
 @_typing.final
 class WatchRunRequest(_message.Message):
@@ -398,6 +525,7 @@ class ReadRunLogResponse(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     """Where the piece starts, in bytes."""
     text: _builtins.str
@@ -406,6 +534,10 @@ class ReadRunLogResponse(_message.Message):
     """When it is not."""
     truncated: _builtins.bool
     """The log was longer than the server keeps (16 MiB by default); this is the end of what was kept."""
+    gap: _builtins.bool
+    """Just before this piece, bytes may be missing, or be there twice: the hook outlived the server that read its log, and what the engine
+    had kept does not join up with what the server had.
+    """
     def __init__(
         self,
         *,
@@ -413,10 +545,11 @@ class ReadRunLogResponse(_message.Message):
         text: _builtins.str = ...,
         data: _builtins.bytes = ...,
         truncated: _builtins.bool = ...,
+        gap: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "offset", b"offset", "text", b"text", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "gap", b"gap", "offset", b"offset", "text", b"text", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "data"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015

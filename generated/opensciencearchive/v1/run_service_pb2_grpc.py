@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class RunServiceStub:
-    """Shows runs, live, and their hooks' logs.
+    """Shows runs, live, and their hooks' logs; cancels, retries and reviews them.
     """
 
     def __init__(self, channel):
@@ -50,6 +50,16 @@ class RunServiceStub:
                 request_serializer=opensciencearchive_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
                 response_deserializer=opensciencearchive_dot_v1_dot_run__service__pb2.CancelRunResponse.FromString,
                 _registered_method=True)
+        self.RetryRun = channel.unary_unary(
+                '/opensciencearchive.v1.RunService/RetryRun',
+                request_serializer=opensciencearchive_dot_v1_dot_run__service__pb2.RetryRunRequest.SerializeToString,
+                response_deserializer=opensciencearchive_dot_v1_dot_run__service__pb2.RetryRunResponse.FromString,
+                _registered_method=True)
+        self.ReviewRun = channel.unary_unary(
+                '/opensciencearchive.v1.RunService/ReviewRun',
+                request_serializer=opensciencearchive_dot_v1_dot_run__service__pb2.ReviewRunRequest.SerializeToString,
+                response_deserializer=opensciencearchive_dot_v1_dot_run__service__pb2.ReviewRunResponse.FromString,
+                _registered_method=True)
         self.WatchRun = channel.unary_stream(
                 '/opensciencearchive.v1.RunService/WatchRun',
                 request_serializer=opensciencearchive_dot_v1_dot_run__service__pb2.WatchRunRequest.SerializeToString,
@@ -63,7 +73,7 @@ class RunServiceStub:
 
 
 class RunServiceServicer:
-    """Shows runs, live, and their hooks' logs.
+    """Shows runs, live, and their hooks' logs; cancels, retries and reviews them.
     """
 
     def GetRun(self, request, context):
@@ -74,7 +84,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """Lists runs, the newest first.
+        """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`, `INVALID_ORDER_BY`,
+        `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,6 +94,24 @@ class RunServiceServicer:
     def CancelRun(self, request, context):
         """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
         is. Errors: FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another end).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryRun(self, request, context):
+        """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It judges the
+        deposition as it is now. Errors: FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is not over, it published, or it is not its
+        deposition's latest run), `DEPOSITION_INCOMPLETE`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewRun(self, request, context):
+        """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision again
+        gives the run back as it is. Errors: FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided
+        otherwise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,6 +156,16 @@ def add_RunServiceServicer_to_server(servicer, server):
                     request_deserializer=opensciencearchive_dot_v1_dot_run__service__pb2.CancelRunRequest.FromString,
                     response_serializer=opensciencearchive_dot_v1_dot_run__service__pb2.CancelRunResponse.SerializeToString,
             ),
+            'RetryRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryRun,
+                    request_deserializer=opensciencearchive_dot_v1_dot_run__service__pb2.RetryRunRequest.FromString,
+                    response_serializer=opensciencearchive_dot_v1_dot_run__service__pb2.RetryRunResponse.SerializeToString,
+            ),
+            'ReviewRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewRun,
+                    request_deserializer=opensciencearchive_dot_v1_dot_run__service__pb2.ReviewRunRequest.FromString,
+                    response_serializer=opensciencearchive_dot_v1_dot_run__service__pb2.ReviewRunResponse.SerializeToString,
+            ),
             'WatchRun': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchRun,
                     request_deserializer=opensciencearchive_dot_v1_dot_run__service__pb2.WatchRunRequest.FromString,
@@ -146,7 +185,7 @@ def add_RunServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RunService:
-    """Shows runs, live, and their hooks' logs.
+    """Shows runs, live, and their hooks' logs; cancels, retries and reviews them.
     """
 
     @staticmethod
@@ -220,6 +259,60 @@ class RunService:
             '/opensciencearchive.v1.RunService/CancelRun',
             opensciencearchive_dot_v1_dot_run__service__pb2.CancelRunRequest.SerializeToString,
             opensciencearchive_dot_v1_dot_run__service__pb2.CancelRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/opensciencearchive.v1.RunService/RetryRun',
+            opensciencearchive_dot_v1_dot_run__service__pb2.RetryRunRequest.SerializeToString,
+            opensciencearchive_dot_v1_dot_run__service__pb2.RetryRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/opensciencearchive.v1.RunService/ReviewRun',
+            opensciencearchive_dot_v1_dot_run__service__pb2.ReviewRunRequest.SerializeToString,
+            opensciencearchive_dot_v1_dot_run__service__pb2.ReviewRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RunServiceStub:
-    """Shows runs, live, and their hooks' logs."""
+    """Shows runs, live, and their hooks' logs; cancels, retries and reviews them."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -36,10 +36,22 @@ class RunServiceStub:
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
     """Returns a run. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]
-    """Lists runs, the newest first."""
+    """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`, `INVALID_ORDER_BY`,
+    `INVALID_PAGE_TOKEN`.
+    """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]
     """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
     is. Errors: FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another end).
+    """
+    RetryRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_service_pb2.RetryRunResponse]
+    """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It judges the
+    deposition as it is now. Errors: FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is not over, it published, or it is not its
+    deposition's latest run), `DEPOSITION_INCOMPLETE`.
+    """
+    ReviewRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ReviewRunRequest, _run_service_pb2.ReviewRunResponse]
+    """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision again
+    gives the run back as it is. Errors: FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided
+    otherwise).
     """
     WatchRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
@@ -57,16 +69,28 @@ class RunServiceStub:
 
 @_typing.type_check_only
 class RunServiceAsyncStub(RunServiceStub):
-    """Shows runs, live, and their hooks' logs."""
+    """Shows runs, live, and their hooks' logs; cancels, retries and reviews them."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """Returns a run. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]  # type: ignore[assignment]
-    """Lists runs, the newest first."""
+    """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`, `INVALID_ORDER_BY`,
+    `INVALID_PAGE_TOKEN`.
+    """
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]  # type: ignore[assignment]
     """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
     is. Errors: FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another end).
+    """
+    RetryRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_service_pb2.RetryRunResponse]  # type: ignore[assignment]
+    """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It judges the
+    deposition as it is now. Errors: FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is not over, it published, or it is not its
+    deposition's latest run), `DEPOSITION_INCOMPLETE`.
+    """
+    ReviewRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ReviewRunRequest, _run_service_pb2.ReviewRunResponse]  # type: ignore[assignment]
+    """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision again
+    gives the run back as it is. Errors: FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided
+    otherwise).
     """
     WatchRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
@@ -83,7 +107,7 @@ class RunServiceAsyncStub(RunServiceStub):
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows runs, live, and their hooks' logs."""
+    """Shows runs, live, and their hooks' logs; cancels, retries and reviews them."""
 
     @_abc_1.abstractmethod
     def GetRun(
@@ -99,7 +123,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ListRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListRunsResponse, _abc.Awaitable[_run_service_pb2.ListRunsResponse]]:
-        """Lists runs, the newest first."""
+        """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`, `INVALID_ORDER_BY`,
+        `INVALID_PAGE_TOKEN`.
+        """
 
     @_abc_1.abstractmethod
     def CancelRun(
@@ -109,6 +135,28 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_service_pb2.CancelRunResponse, _abc.Awaitable[_run_service_pb2.CancelRunResponse]]:
         """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
         is. Errors: FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another end).
+        """
+
+    @_abc_1.abstractmethod
+    def RetryRun(
+        self,
+        request: _run_service_pb2.RetryRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.RetryRunResponse, _abc.Awaitable[_run_service_pb2.RetryRunResponse]]:
+        """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It judges the
+        deposition as it is now. Errors: FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is not over, it published, or it is not its
+        deposition's latest run), `DEPOSITION_INCOMPLETE`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReviewRun(
+        self,
+        request: _run_service_pb2.ReviewRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_run_service_pb2.ReviewRunResponse, _abc.Awaitable[_run_service_pb2.ReviewRunResponse]]:
+        """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision again
+        gives the run back as it is. Errors: FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided
+        otherwise).
         """
 
     @_abc_1.abstractmethod

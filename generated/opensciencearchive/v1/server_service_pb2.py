@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*opensciencearchive/v1/server_service.proto\x12\x15opensciencearchive.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n\x14GetServerInfoRequest\"O\n\x15GetServerInfoResponse\x12\x36\n\x0bserver_info\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.ServerInfo\"\xf7\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nsrn_domain\x18\x02 \x01(\t\x12\x10\n\x08runtimes\x18\x03 \x03(\t\x12\x15\n\rfeature_kinds\x18\x04 \x03(\t\x12\x16\n\x0e\x63olumn_formats\x18\x05 \x03(\t\x12\x1b\n\x13\x63ontainer_contracts\x18\x06 \x03(\t\x12\x33\n\x06limits\x18\x07 \x01(\x0b\x32#.opensciencearchive.v1.ServerLimits\x12\x31\n\x06\x65ngine\x18\x08 \x01(\x0b\x32!.opensciencearchive.v1.EngineInfo\"\xec\x01\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x05\x12\x19\n\x11max_running_hooks\x18\x02 \x01(\x05\x12\x15\n\rmax_log_bytes\x18\x03 \x01(\x03\x12\x1b\n\x13max_progress_events\x18\x04 \x01(\x05\x12\x18\n\x10max_output_bytes\x18\x05 \x01(\x03\x12<\n\x19\x64\x65\x66\x61ult_bookmark_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12max_metadata_bytes\x18\x07 \x01(\x05\"X\n\nEngineInfo\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0c\n\x04\x63pus\x18\x03 \x01(\x01\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x03\x32\x80\x01\n\rServerService\x12o\n\rGetServerInfo\x12+.opensciencearchive.v1.GetServerInfoRequest\x1a,.opensciencearchive.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x42w\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*opensciencearchive/v1/server_service.proto\x12\x15opensciencearchive.v1\x1a\x1egoogle/protobuf/duration.proto\"\x16\n\x14GetServerInfoRequest\"O\n\x15GetServerInfoResponse\x12\x36\n\x0bserver_info\x18\x01 \x01(\x0b\x32!.opensciencearchive.v1.ServerInfo\"\xf7\x01\n\nServerInfo\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x12\n\nsrn_domain\x18\x02 \x01(\t\x12\x10\n\x08runtimes\x18\x03 \x03(\t\x12\x15\n\rfeature_kinds\x18\x04 \x03(\t\x12\x16\n\x0e\x63olumn_formats\x18\x05 \x03(\t\x12\x1b\n\x13\x63ontainer_contracts\x18\x06 \x03(\t\x12\x33\n\x06limits\x18\x07 \x01(\x0b\x32#.opensciencearchive.v1.ServerLimits\x12\x31\n\x06\x65ngine\x18\x08 \x01(\x0b\x32!.opensciencearchive.v1.EngineInfo\"\xd7\x02\n\x0cServerLimits\x12\x19\n\x11max_message_bytes\x18\x01 \x01(\x05\x12\x19\n\x11max_running_hooks\x18\x02 \x01(\x05\x12\x15\n\rmax_log_bytes\x18\x03 \x01(\x03\x12\x1b\n\x13max_progress_events\x18\x04 \x01(\x05\x12\x18\n\x10max_output_bytes\x18\x05 \x01(\x03\x12<\n\x19\x64\x65\x66\x61ult_bookmark_interval\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1a\n\x12max_metadata_bytes\x18\x07 \x01(\x05\x12\x37\n\x14request_id_retention\x18\x08 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x1e\n\x16max_retry_memory_bytes\x18\t \x01(\x03\x12\x10\n\x08max_rows\x18\n \x01(\x03\"X\n\nEngineInfo\x12\x11\n\treachable\x18\x01 \x01(\x08\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0c\n\x04\x63pus\x18\x03 \x01(\x01\x12\x14\n\x0cmemory_bytes\x18\x04 \x01(\x03\x32\x80\x01\n\rServerService\x12o\n\rGetServerInfo\x12+.opensciencearchive.v1.GetServerInfoRequest\x1a,.opensciencearchive.v1.GetServerInfoResponse\"\x03\x90\x02\x01\x42w\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,9 +42,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SERVERINFO']._serialized_start=207
   _globals['_SERVERINFO']._serialized_end=454
   _globals['_SERVERLIMITS']._serialized_start=457
-  _globals['_SERVERLIMITS']._serialized_end=693
-  _globals['_ENGINEINFO']._serialized_start=695
-  _globals['_ENGINEINFO']._serialized_end=783
-  _globals['_SERVERSERVICE']._serialized_start=786
-  _globals['_SERVERSERVICE']._serialized_end=914
+  _globals['_SERVERLIMITS']._serialized_end=800
+  _globals['_ENGINEINFO']._serialized_start=802
+  _globals['_ENGINEINFO']._serialized_end=890
+  _globals['_SERVERSERVICE']._serialized_start=893
+  _globals['_SERVERSERVICE']._serialized_end=1021
 # @@protoc_insertion_point(module_scope)

@@ -135,6 +135,9 @@ class ServerLimits(_message.Message):
     MAX_OUTPUT_BYTES_FIELD_NUMBER: _builtins.int
     DEFAULT_BOOKMARK_INTERVAL_FIELD_NUMBER: _builtins.int
     MAX_METADATA_BYTES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_RETENTION_FIELD_NUMBER: _builtins.int
+    MAX_RETRY_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_ROWS_FIELD_NUMBER: _builtins.int
     max_message_bytes: _builtins.int
     """The largest message it takes or sends, in bytes."""
     max_running_hooks: _builtins.int
@@ -147,9 +150,17 @@ class ServerLimits(_message.Message):
     """How many bytes a hook may write as output."""
     max_metadata_bytes: _builtins.int
     """How many bytes of metadata a deposition may have."""
+    max_retry_memory_bytes: _builtins.int
+    """The memory up to which a hook that ran out of it is given more, in bytes."""
+    max_rows: _builtins.int
+    """How many rows a hook may produce in one execution."""
     @_builtins.property
     def default_bookmark_interval(self) -> _duration_pb2.Duration:
         """The default of `WatchRunRequest.bookmark_interval`."""
+
+    @_builtins.property
+    def request_id_retention(self) -> _duration_pb2.Duration:
+        """How long the answer to a `request_id` is kept; afterwards the id is as good as new."""
 
     def __init__(
         self,
@@ -161,10 +172,13 @@ class ServerLimits(_message.Message):
         max_output_bytes: _builtins.int = ...,
         default_bookmark_interval: _duration_pb2.Duration | None = ...,
         max_metadata_bytes: _builtins.int = ...,
+        request_id_retention: _duration_pb2.Duration | None = ...,
+        max_retry_memory_bytes: _builtins.int = ...,
+        max_rows: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["default_bookmark_interval", b"default_bookmark_interval"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["default_bookmark_interval", b"default_bookmark_interval", "request_id_retention", b"request_id_retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_bookmark_interval", b"default_bookmark_interval", "max_log_bytes", b"max_log_bytes", "max_message_bytes", b"max_message_bytes", "max_metadata_bytes", b"max_metadata_bytes", "max_output_bytes", b"max_output_bytes", "max_progress_events", b"max_progress_events", "max_running_hooks", b"max_running_hooks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["default_bookmark_interval", b"default_bookmark_interval", "max_log_bytes", b"max_log_bytes", "max_message_bytes", b"max_message_bytes", "max_metadata_bytes", b"max_metadata_bytes", "max_output_bytes", b"max_output_bytes", "max_progress_events", b"max_progress_events", "max_retry_memory_bytes", b"max_retry_memory_bytes", "max_rows", b"max_rows", "max_running_hooks", b"max_running_hooks", "request_id_retention", b"request_id_retention"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,7 +195,7 @@ class EngineInfo(_message.Message):
     CPUS_FIELD_NUMBER: _builtins.int
     MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     reachable: _builtins.bool
-    """Whether it answers. While it does not, runs fail with ENGINE; everything else is served."""
+    """Whether it answers. While it does not, hooks wait and are tried again; everything else is served."""
     description: _builtins.str
     """Its name and version, for example `docker 20.10.24 linux/amd64`; empty when it does not answer."""
     cpus: _builtins.float

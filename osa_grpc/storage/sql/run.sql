@@ -1,17 +1,18 @@
 -- name: insert
 -- $1 id, $2 source (JSON), $3, $4 the convention's id and version, $5 state, $6 created_at,
--- $7 the executions in order (JSON)
+-- $7 the executions in order (JSON), $8 the run that it is a retry of
 WITH run AS (
-    INSERT INTO osa.run (id, source, convention_id, convention_version, state, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6)
+    INSERT INTO osa.run (id, source, convention_id, convention_version, state, created_at, retry_of)
+    VALUES ($1, $2, $3, $4, $5, $6, $8)
 )
 INSERT INTO osa.hook_execution (
     id, run_id, ordinal, hook, attempt, state, verdict, rejection_reason, failure, progress, log_bytes, row_count,
-    created_at, started_at, ended_at, provenance
+    created_at, started_at, ended_at, provenance, waiting, memory_bytes, failure_count, progress_count
 )
 SELECT
     e.id, $1, e.ordinality, e.hook, e.attempt, e.state, e.verdict, e.rejection_reason, e.failure, e.progress,
-    e.log_bytes, e.row_count, e.created_at, e.started_at, e.ended_at, e.provenance
+    e.log_bytes, e.row_count, e.created_at, e.started_at, e.ended_at, e.provenance,
+    e.waiting, e.memory_bytes, e.failure_count, e.progress_count
 FROM jsonb_populate_recordset(NULL::osa.hook_execution, $7) WITH ORDINALITY AS e
 
 -- name: find
@@ -70,27 +71,32 @@ SELECT true FROM osa.run WHERE id = $1 FOR NO KEY UPDATE
 
 -- name: save
 -- $1 id, $2 state, $3 failure (JSON), $4 rejection_reason, $5, $6 the record's id and version, $7 started_at,
--- $8 ended_at, $9 the states that this one may follow (text[])
+-- $8 ended_at, $9 the states that this one may follow (text[]), $10 review (JSON). Whether
+-- nobody holds it; no row when the stored state may not be followed.
 UPDATE osa.run SET
-    state = $2, failure = $3, rejection_reason = $4, record_id = $5, record_version = $6, started_at = $7, ended_at = $8
+    state = $2, failure = $3, rejection_reason = $4, record_id = $5, record_version = $6, started_at = $7, ended_at = $8,
+    review = $10
 WHERE id = $1 AND state = ANY($9::text[])
-RETURNING true
+RETURNING leased_until IS NULL OR leased_until < clock_timestamp()
 
 -- name: save_executions
 -- $1 the run's id, $2 the executions (JSON). Those that are as they were cost no write.
 UPDATE osa.hook_execution AS e SET
     attempt = n.attempt, state = n.state, verdict = n.verdict, rejection_reason = n.rejection_reason,
     failure = n.failure, progress = n.progress, log_bytes = n.log_bytes, row_count = n.row_count,
-    created_at = n.created_at, started_at = n.started_at, ended_at = n.ended_at, provenance = n.provenance
+    created_at = n.created_at, started_at = n.started_at, ended_at = n.ended_at, provenance = n.provenance,
+    waiting = n.waiting, memory_bytes = n.memory_bytes, failure_count = n.failure_count, progress_count = n.progress_count
 FROM jsonb_populate_recordset(NULL::osa.hook_execution, $2) AS n
 WHERE
     e.run_id = $1 AND e.id = n.id
     AND (
         e.attempt, e.state, e.verdict, e.rejection_reason, e.failure, e.progress, e.log_bytes, e.row_count,
-        e.created_at, e.started_at, e.ended_at, e.provenance
+        e.created_at, e.started_at, e.ended_at, e.provenance,
+        e.waiting, e.memory_bytes, e.failure_count, e.progress_count
     ) IS DISTINCT FROM (
         n.attempt, n.state, n.verdict, n.rejection_reason, n.failure, n.progress, n.log_bytes, n.row_count,
-        n.created_at, n.started_at, n.ended_at, n.provenance
+        n.created_at, n.started_at, n.ended_at, n.provenance,
+        n.waiting, n.memory_bytes, n.failure_count, n.progress_count
     )
 
 -- name: append

@@ -1,0 +1,32 @@
+-- Runs that wait for a person, and runs that are retries of others.
+ALTER TABLE osa.run
+    ADD COLUMN retry_of uuid,
+    ADD COLUMN review jsonb,
+    ADD CONSTRAINT run_retry_of_fk FOREIGN KEY (retry_of) REFERENCES osa.run (id),
+    DROP CONSTRAINT run_state_check,
+    ADD CONSTRAINT run_state_check CHECK (
+        state IN (
+            'PENDING', 'RUNNING', 'AWAITING_REVIEW', 'PUBLISHING', 'COMPLETED', 'REJECTED', 'FAILED', 'CANCELLING',
+            'CANCELLED'
+        )
+    );
+-- The queue by convention, so that runs are taken up from each in turn.
+CREATE INDEX run_queue_convention_idx ON osa.run (convention_id, convention_version, created_at, id)
+    WHERE state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING');
+
+-- What an attempt waits for, what the retry policy goes by, and how far the history has its progress.
+ALTER TABLE osa.hook_execution
+    ADD COLUMN waiting jsonb,
+    ADD COLUMN memory_bytes bigint,
+    ADD COLUMN failure_count integer NOT NULL DEFAULT 0,
+    ADD COLUMN progress_count bigint NOT NULL DEFAULT 0;
+CREATE INDEX hook_execution_hook_verdict_idx ON osa.hook_execution (hook, verdict) WHERE verdict IS NOT NULL;
+
+-- Offsets before which bytes may be missing, or be there twice: the hook outlived the server that read its log.
+ALTER TABLE osa.run_log ADD COLUMN gap_offsets bigint[] NOT NULL DEFAULT '{}';
+
+-- Dead deliveries that need not be delivered.
+ALTER TABLE osa.delivery
+    DROP CONSTRAINT delivery_state_check,
+    ADD CONSTRAINT delivery_state_check CHECK (state IN ('PENDING', 'DONE', 'DEAD', 'DISCARDED'));
+CREATE INDEX delivery_dead_idx ON osa.delivery (id) WHERE state = 'DEAD';
