@@ -166,11 +166,11 @@ def _postgres(data_directory: Path) -> Check:
 
 def _database(url: str) -> Check:
     from osa_grpc.domain.errors import OsaError  # noqa: PLC0415 - needs the server's packages
-    from osa_grpc.storage.migrations import runner  # noqa: PLC0415 - the same
+    from osa_grpc.storage.migrations import schema  # noqa: PLC0415 - the same
 
     try:
-        asyncio.run(runner.check_schema(url, patience=timedelta()))
-    except runner.SchemaError as error:
+        asyncio.run(schema.check_schema(url, patience=timedelta()))
+    except schema.SchemaError as error:
         return Check(name="database", ok=False, detail=str(error), remedy="osa-grpc migrate")
     except OsaError as error:
         return Check(

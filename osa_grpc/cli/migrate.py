@@ -5,7 +5,7 @@ import click
 
 from osa_grpc.domain.errors import OsaError
 from osa_grpc.server.logs import configure_logs
-from osa_grpc.storage.migrations import runner
+from osa_grpc.storage.migrations import runner, schema
 
 
 @click.command()
@@ -26,10 +26,10 @@ def migrate(database_url: str, *, check: bool) -> None:
     configure_logs(form="console", level="warning")
     try:
         if check:
-            asyncio.run(runner.check_schema(database_url))
+            asyncio.run(schema.check_schema(database_url))
         else:
             asyncio.run(runner.upgrade(database_url))
-    except (runner.SchemaError, OsaError) as error:
+    except (schema.SchemaError, OsaError) as error:
         click.echo(str(error), err=True)
         sys.exit(1)
-    click.echo(f"The schema is at revision {runner.head_revision()}.")
+    click.echo(f"The schema is at revision {schema.head_revision()}.")

@@ -12,7 +12,7 @@ from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.logs import configure_logs
 from osa_grpc.server.settings import Settings, read_settings
 from osa_grpc.server.supervisor import ServerFailedError
-from osa_grpc.storage.migrations.runner import SchemaError
+from osa_grpc.storage.migrations.schema import SchemaError
 
 _CANNOT_START = 1
 _FAILED = 1

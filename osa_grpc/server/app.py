@@ -54,7 +54,7 @@ from osa_grpc.storage.archive_keeper import keeper_of
 from osa_grpc.storage.database import Database, place
 from osa_grpc.storage.doorbell import Doorbell
 from osa_grpc.storage.files import ObstoreFileStore
-from osa_grpc.storage.migrations import runner as migrations
+from osa_grpc.storage.migrations import schema
 from osa_grpc.storage.transaction import PostgresStorage
 from osa_grpc.wire import pb
 from osa_grpc.wire.transport import MAX_PAGE_BYTES
@@ -148,9 +148,12 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             await stack.enter_async_context(embedded)
             roles.append(embedded)
             dsn = embedded.dsn
-            await migrations.upgrade(dsn)
+            if await schema.current_revision(dsn) != schema.head_revision():
+                from osa_grpc.storage.migrations.runner import upgrade  # noqa: PLC0415 - Alembic takes a second to import
+
+                await upgrade(dsn)
         else:
-            await migrations.check_schema(dsn)
+            await schema.check_schema(dsn)
         database = await stack.enter_async_context(Database(dsn=dsn, max_size=settings.database_pool_size))
         identity = server_id(settings.data_directory)
         if await keeper_of(database, identity) != identity:

@@ -17,8 +17,9 @@ from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.directory_lock import DirectoryLock
 from osa_grpc.server.settings import Settings, read_settings
 from osa_grpc.storage.database import Database
-from osa_grpc.storage.migrations import runner
-from osa_grpc.storage.migrations.runner import SchemaError, upgrade
+from osa_grpc.storage.migrations import schema
+from osa_grpc.storage.migrations.runner import upgrade
+from osa_grpc.storage.migrations.schema import SchemaError
 from tests.fixtures.postgres import PostgresServer
 
 
@@ -37,7 +38,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
         return Database(**{**parts, "connect_patience": timedelta(seconds=0.2)})
 
     monkeypatch.setattr(app, "Database", make)
-    monkeypatch.setattr(runner, "Database", make)
+    monkeypatch.setattr(schema, "Database", make)
 
 
 async def test_a_second_server_on_the_same_data_is_refused_clearly(

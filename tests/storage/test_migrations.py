@@ -3,15 +3,22 @@ import re
 
 import asyncpg
 import pytest
+from alembic.script import ScriptDirectory
 
-from osa_grpc.storage.migrations import runner
-from osa_grpc.storage.migrations.runner import (
+from osa_grpc.storage.migrations import runner, schema
+from osa_grpc.storage.migrations.runner import upgrade
+from osa_grpc.storage.migrations.schema import (
     SchemaError,
     check_schema,
     current_revision,
     head_revision,
-    upgrade,
+    known_revisions,
 )
+
+
+def test_the_revisions_that_the_files_say_are_alembics_in_order() -> None:
+    script = ScriptDirectory.from_config(runner.alembic_config())
+    assert [revision.revision for revision in script.walk_revisions()] == known_revisions()[::-1]
 
 
 async def test_a_database_without_a_schema_is_refused_with_the_command_that_makes_it(
@@ -39,7 +46,7 @@ async def test_of_several_that_migrate_at_once_one_does_the_work(empty_database_
 async def test_a_schema_that_is_behind_is_refused_with_the_command_that_mends_it(
     database_dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "head_revision", lambda: "9999")
+    monkeypatch.setattr(schema, "head_revision", lambda: "9999")
     with pytest.raises(SchemaError, match=r"needs 9999.*`osa-grpc migrate`"):
         await check_schema(database_dsn)
 

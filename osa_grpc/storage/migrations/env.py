@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from osa_grpc.storage.migrations.runner import VERSION_SCHEMA
+from osa_grpc.storage.migrations.schema import VERSION_SCHEMA
 
 context.configure(
     connection=context.config.attributes["connection"],
