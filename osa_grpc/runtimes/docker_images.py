@@ -16,6 +16,7 @@ from osa_grpc.runtimes.engine import ConfigRefusedError, EngineError, ImageNotTh
 from osa_grpc.runtimes.registry_login import login_header
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from datetime import timedelta
 
     import aiodocker
@@ -39,13 +40,25 @@ class DockerImages:
         self._docker = docker
         self._pulls: dict[str, asyncio.Task[None]] = {}
 
-    async def resolve(self, *, image: str, digest: str, pull_timeout: timedelta) -> ResolvedImage:
-        """As `ContainerEngine.resolve`."""
+    async def resolve(
+        self,
+        *,
+        image: str,
+        digest: str,
+        pull_timeout: timedelta,
+        on_pull: Callable[[], Awaitable[None]] | None = None,
+    ) -> ResolvedImage:
+        """As `ContainerEngine.resolve`. `on_pull` is awaited once if the image has to be waited for, before that.
+
+        What it raises is raised here, and then nothing is pulled on this call's behalf.
+        """
         name = repository_of(image)
         async with engine_call("look for an image", within_seconds=_CALL_SECONDS):
             found = await self._find(name, digest)
         if found is not None:
             return found
+        if on_pull is not None:
+            await on_pull()
         await self._pull_once(name, digest, pull_timeout)
         async with engine_call("look for an image it pulled", within_seconds=_CALL_SECONDS):
             found = await self._find(name, digest)
