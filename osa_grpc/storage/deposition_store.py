@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from osa_grpc.application.storage_ports import Page, PageRequest
+from osa_grpc.application.storage_ports import ListQuery, Page, PageRequest
 from osa_grpc.domain.deposition import Deposition, DepositionFile, DepositionState
 from osa_grpc.domain.names import ConventionRef, DepositionId, RecordRef, RunId
 from osa_grpc.storage.paging import newest_first, page_of
@@ -39,8 +39,9 @@ class PostgresDepositionStore:
         row = await self._connection.fetchrow(statement, deposition)
         return None if row is None else _deposition(row)
 
-    async def list(self, page: PageRequest) -> Page[Deposition]:
-        """Return a page, the newest first."""
+    async def list(self, query: ListQuery) -> Page[Deposition]:
+        """Return a page, by default the newest first."""
+        page = query.page
         rows = await self._connection.fetch(_SQL["list"], *newest_first(page, keys=1), page.size + 1)
         return page_of(rows, page, item=_deposition, position=("created_at", "id"))
 

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, assert_never
 
+import asyncpg
 from pydantic import TypeAdapter
 
 from osa_grpc.application.ports import DELIVERY_QUEUE
-from osa_grpc.application.storage_ports import DeliveryLease, WorkerId
+from osa_grpc.application.storage_ports import DeliveryLease, ListQuery, Page, WorkerId
+from osa_grpc.domain.delivery import Delivery, DeliveryState
 from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.events import (
     ConventionReady,
@@ -18,6 +20,7 @@ from osa_grpc.domain.events import (
     RunFinished,
     StoredEvent,
 )
+from osa_grpc.storage.paging import page_of
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:
@@ -93,6 +96,37 @@ class PostgresEventStore:
             raise LookupError(f"no event {event_type} about {key}")
         self._rings.add(DELIVERY_QUEUE)
 
+    async def find_delivery(self, delivery: int, *, for_update: bool = False) -> Delivery | None:
+        """Return it, or None; `for_update` holds off other changes until the transaction ends."""
+        if for_update and not await self._connection.fetchval(_SQL["lock_delivery"], delivery):
+            return None
+        # A statement of its own: it sees what the lock had to wait for.
+        row = await self._connection.fetchrow(_SQL["find_delivery"], delivery)
+        return None if row is None else _delivery(row)
+
+    async def list_deliveries(self, query: ListQuery) -> Page[Delivery]:
+        """Return a page, by default the newest first."""
+        (after,) = query.page.after or (None,)
+        rows = await self._connection.fetch(
+            _SQL["list_deliveries"], None if after is None else int(after), query.page.size + 1
+        )
+        return page_of(rows, query.page, item=_delivery, position=("id",))
+
+    async def set_delivery_state(self, delivery: int, state: DeliveryState) -> Delivery:
+        """Make a delivery that was locked in this transaction PENDING (due at once, its attempts reset) or DISCARDED. Whoever holds
+        it loses it.
+
+        Raises:
+            LookupError: it is not there.
+        """
+        if not await self._connection.fetchval(_SQL["set_delivery_state"], delivery, state):
+            raise LookupError(f"no delivery {delivery}")
+        if state is DeliveryState.PENDING:
+            self._rings.add(DELIVERY_QUEUE)
+        changed = await self.find_delivery(delivery)
+        assert changed is not None
+        return changed
+
 
 def key_of(event: DomainEvent) -> str:
     """Return what an event is about: a convention's or a record's `{id}@{version}`, a deposition's or a run's id."""
@@ -107,6 +141,21 @@ def key_of(event: DomainEvent) -> str:
             return event.run
         case unhandled:
             assert_never(unhandled)
+
+
+def _delivery(row: asyncpg.Record) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        event_type=row["type"],
+        key=row["key"],
+        handler=row["handler"],
+        state=DeliveryState(row["state"]),
+        attempts=row["attempts"],
+        last_error=row["last_error"],
+        next_attempt_at=row["next_attempt_at"],
+        created_at=row["occurred_at"],
+        updated_at=row["updated_at"],
+    )
 
 
 def _under(lease: DeliveryLease) -> tuple[int, WorkerId, int]:

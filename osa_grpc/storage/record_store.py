@@ -3,7 +3,7 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from osa_grpc.application.storage_ports import Page, PageRequest
+from osa_grpc.application.storage_ports import ListQuery, Page
 from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.names import ConventionRef, DepositionId, RecordRef, RunId
 from osa_grpc.domain.record import Record
@@ -49,8 +49,9 @@ class PostgresRecordStore:
         row = await self._connection.fetchrow(_SQL["find"], ref.id, ref.version)
         return None if row is None else _record(row)
 
-    async def list(self, page: PageRequest) -> Page[Record]:
-        """Return a page, the newest first."""
+    async def list(self, query: ListQuery) -> Page[Record]:
+        """Return a page, by default the newest first."""
+        page = query.page
         created_at, *keys = newest_first(page, keys=2)
         record_id, version = keys
         rows = await self._connection.fetch(

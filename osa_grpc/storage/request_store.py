@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from osa_grpc.application.storage_ports import StoredAnswer
@@ -24,3 +25,7 @@ class PostgresRequestStore:
     async def insert(self, method: str, request_id: str, answer: StoredAnswer) -> None:
         """Store it."""
         await self._connection.execute(_SQL["insert"], method, request_id, answer.fingerprint, answer.answer)
+
+    async def purge(self, *, older_than: timedelta, limit: int) -> int:
+        """Forget at most `limit` answers of that age; return how many."""
+        return int(await self._connection.fetchval(_SQL["purge"], older_than, limit))

@@ -12,7 +12,7 @@ import asyncpg
 from pydantic import TypeAdapter
 
 from osa_grpc.application.ports import RUN_QUEUE, run_bell
-from osa_grpc.application.storage_ports import Page, PageRequest, RunHistory, RunLease, WorkerId
+from osa_grpc.application.storage_ports import ListQuery, Page, RunHistory, RunLease, WorkerId
 from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.failure import Failure
 from osa_grpc.domain.names import ConventionRef, RecordRef, RunId
@@ -79,8 +79,9 @@ class PostgresRunStore:
         row = await self._connection.fetchrow(_SQL["find"], run)
         return None if row is None else _run(row)
 
-    async def list(self, page: PageRequest) -> Page[Run]:
-        """Return a page, the newest first."""
+    async def list(self, query: ListQuery) -> Page[Run]:
+        """Return a page, by default the newest first."""
+        page = query.page
         rows = await self._connection.fetch(_SQL["list"], *newest_first(page, keys=1), page.size + 1)
         return page_of(rows, page, item=_run, position=("created_at", "id"))
 

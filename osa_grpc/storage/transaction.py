@@ -14,6 +14,7 @@ from osa_grpc.application.storage_ports import (
     EventStore,
     FeatureRowStore,
     FeatureTableStore,
+    HookStore,
     RecordStore,
     RequestStore,
     RunLogStore,
@@ -27,6 +28,7 @@ from osa_grpc.storage.doorbell import Doorbell
 from osa_grpc.storage.event_store import PostgresEventStore
 from osa_grpc.storage.feature_rows import PostgresFeatureRowStore
 from osa_grpc.storage.feature_table_store import PostgresFeatureTableStore
+from osa_grpc.storage.hook_store import PostgresHookStore
 from osa_grpc.storage.record_store import PostgresRecordStore
 from osa_grpc.storage.request_store import PostgresRequestStore
 from osa_grpc.storage.run_log_store import PostgresRunLogStore
@@ -53,6 +55,7 @@ class PostgresTransaction:
         self.records: RecordStore = PostgresRecordStore(connection)
         self.requests: RequestStore = PostgresRequestStore(connection)
         self.events: EventStore = PostgresEventStore(connection, rings)
+        self.hooks: HookStore = PostgresHookStore(connection)
 
     async def now(self) -> datetime:
         """Return the transaction's time, with time zone."""

@@ -4,7 +4,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from osa_grpc.application.storage_ports import PageRequest, Transaction
+from osa_grpc.application.storage_ports import ListQuery, PageRequest, Transaction
 from osa_grpc.domain.deposition import Deposition, DepositionFile, DepositionState
 from osa_grpc.domain.names import DepositionId, new_id
 from osa_grpc.domain.run import RunState
@@ -193,7 +193,7 @@ async def test_pages_list_every_deposition_once_the_newest_first(storage: Postgr
     page = PageRequest(size=3)
     async with storage.reading() as tx:
         while True:
-            listed = await tx.depositions.list(page)
+            listed = await tx.depositions.list(ListQuery(page=page))
             seen += listed.items
             if listed.after is None:
                 break

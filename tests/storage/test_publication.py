@@ -9,7 +9,7 @@ import pytest
 
 from osa_grpc.application.ports import HookOutputs
 from osa_grpc.application.publication import PassedHook, RowStream, publish
-from osa_grpc.application.storage_ports import PageRequest, RunLease, Transaction, WorkerId
+from osa_grpc.application.storage_ports import ListQuery, PageRequest, RunLease, Transaction, WorkerId
 from osa_grpc.domain.deposition import DepositionState
 from osa_grpc.domain.errors import BadOutput, BadOutputError, LeaseLostError
 from osa_grpc.domain.hook import HookDefinition
@@ -85,7 +85,7 @@ async def test_record_rows_and_the_end_are_visible_together(
     async with storage.reading() as tx:
         run = await tx.runs.find(lease.run)
         assert run is not None
-        [record] = (await tx.records.list(PageRequest(size=2))).items
+        [record] = (await tx.records.list(ListQuery(page=PageRequest(size=2)))).items
         assert (run.state, run.record) == (RunState.COMPLETED, record.ref)
         deposition = await tx.depositions.find(record.deposition)
         assert deposition is not None

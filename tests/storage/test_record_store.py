@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from osa_grpc.application.storage_ports import PageRequest
+from osa_grpc.application.storage_ports import ListQuery, PageRequest
 from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.names import RecordRef, new_id
 from osa_grpc.domain.record import Record
@@ -41,7 +41,7 @@ async def test_two_workers_that_publish_one_run_at_once_make_one_record(storage:
     answers = await asyncio.gather(publish(), publish(), return_exceptions=True)
     assert [type(answer) for answer in answers if not isinstance(answer, RecordRef)] == [LeaseLostError]
     async with storage.reading() as tx:
-        listed = await tx.records.list(PageRequest(size=10))
+        listed = await tx.records.list(ListQuery(page=PageRequest(size=10)))
     assert [record.ref for record in listed.items] == [a for a in answers if isinstance(a, RecordRef)]
 
 
@@ -57,7 +57,7 @@ async def test_a_publication_that_fails_leaves_no_record_and_can_be_tried_again(
     async with storage.transaction() as tx:
         await a_record(tx, run)
     async with storage.reading() as tx:
-        assert len((await tx.records.list(PageRequest(size=10))).items) == 1
+        assert len((await tx.records.list(ListQuery(page=PageRequest(size=10)))).items) == 1
 
 
 async def test_pages_list_every_record_once_the_newest_first(storage: PostgresStorage) -> None:
@@ -69,7 +69,7 @@ async def test_pages_list_every_record_once_the_newest_first(storage: PostgresSt
     page = PageRequest(size=4)
     async with storage.reading() as tx:
         while True:
-            listed = await tx.records.list(page)
+            listed = await tx.records.list(ListQuery(page=page))
             seen += listed.items
             if listed.after is None:
                 break

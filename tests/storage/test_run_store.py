@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from osa_grpc.application.ports import RUN_QUEUE, run_bell
-from osa_grpc.application.storage_ports import PageRequest, RunLease, WorkerId
+from osa_grpc.application.storage_ports import ListQuery, PageRequest, RunLease, WorkerId
 from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.hook import OciLimits
@@ -466,7 +466,7 @@ async def test_pages_list_every_run_once_the_newest_first(storage: PostgresStora
     page = PageRequest(size=4)
     async with storage.reading() as tx:
         while True:
-            listed = await tx.runs.list(page)
+            listed = await tx.runs.list(ListQuery(page=page))
             seen += listed.items
             if listed.after is None:
                 break

@@ -3,7 +3,7 @@ from datetime import timedelta
 import asyncpg
 import pytest
 
-from osa_grpc.application.storage_ports import PageRequest
+from osa_grpc.application.storage_ports import ListQuery, PageRequest
 from osa_grpc.domain.errors import UnavailableError
 from osa_grpc.storage.database import Database
 from osa_grpc.storage.doorbell import Doorbell
@@ -45,7 +45,7 @@ async def test_a_read_that_takes_too_long_is_ended_and_the_next_transaction_has_
         )
         with pytest.raises(UnavailableError) as caught:
             async with storage.reading() as tx:
-                await tx.records.list(PageRequest(size=1))
+                await tx.records.list(ListQuery(page=PageRequest(size=1)))
         assert caught.value.reason == "DATABASE_TIMEOUT"
         await connection.execute("ROLLBACK")
         async with database.acquire() as used:

@@ -9,7 +9,7 @@ import grpc.aio
 from osa_grpc.application import depositing, uploading
 from osa_grpc.application.depositing import deposition_of
 from osa_grpc.application.ports import FileStore
-from osa_grpc.application.storage_ports import Storage, Transaction
+from osa_grpc.application.storage_ports import ListQuery, Storage, Transaction
 from osa_grpc.domain.convention import MAX_FILE_BYTES
 from osa_grpc.domain.deposition import Upload
 from osa_grpc.domain.errors import (
@@ -94,7 +94,7 @@ class DepositionServicer(pb.DepositionServiceServicer):
             depositions, token = await answer_page(
                 request,
                 _LISTING,
-                tx.depositions.list,
+                lambda page: tx.depositions.list(ListQuery(page=page)),
                 lambda found: deposition_to_proto(found, self._authority),
             )
         return pb.ListDepositionsResponse(depositions=depositions, next_page_token=token)

@@ -2,7 +2,7 @@ from typing import Final
 
 import grpc.aio
 
-from osa_grpc.application.storage_ports import Storage
+from osa_grpc.application.storage_ports import ListQuery, Storage
 from osa_grpc.domain.errors import NotFoundError
 from osa_grpc.server.servicers.answering import answer_page
 from osa_grpc.wire import pb, tokens
@@ -34,5 +34,7 @@ class RecordServicer(pb.RecordServiceServicer):
     ) -> pb.ListRecordsResponse:
         """Return a page."""
         async with self._storage.reading() as tx:
-            records, token = await answer_page(request, _LISTING, tx.records.list, record_to_proto)
+            records, token = await answer_page(
+                request, _LISTING, lambda page: tx.records.list(ListQuery(page=page)), record_to_proto
+            )
         return pb.ListRecordsResponse(records=records, next_page_token=token)

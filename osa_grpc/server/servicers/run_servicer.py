@@ -7,7 +7,7 @@ import grpc.aio
 
 from osa_grpc.application.log_following import LogFollowing, LogPiece, as_text
 from osa_grpc.application.run_control import no_run, request_cancel
-from osa_grpc.application.storage_ports import Storage, Transaction
+from osa_grpc.application.storage_ports import ListQuery, Storage, Transaction
 from osa_grpc.application.watching import DEFAULT_BOOKMARK, RunWatching, WatchRequest
 from osa_grpc.domain.errors import InvalidRequestError, ResourceExhaustedError, Violation
 from osa_grpc.domain.field_path import FieldPath
@@ -63,7 +63,10 @@ class RunServicer(pb.RunServiceServicer):
         """Return a page."""
         async with self._storage.reading() as tx:
             runs, token = await answer_page(
-                request, _LISTING, tx.runs.list, lambda found: run_to_proto(found, self._authority)
+                request,
+                _LISTING,
+                lambda page: tx.runs.list(ListQuery(page=page)),
+                lambda found: run_to_proto(found, self._authority),
             )
         return pb.ListRunsResponse(runs=runs, next_page_token=token)
 

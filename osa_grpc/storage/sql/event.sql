@@ -68,3 +68,28 @@ ON CONFLICT (event_id, handler) DO UPDATE SET
     state = 'PENDING', attempts = 0, next_attempt_at = now(), leased_by = NULL, leased_until = NULL,
     epoch = delivery.epoch + 1, updated_at = now()
 RETURNING true
+
+-- name: find_delivery
+-- $1 delivery
+SELECT d.*, e.type, e.key, e.occurred_at FROM osa.delivery AS d JOIN osa.event AS e ON e.id = d.event_id WHERE d.id = $1
+
+-- name: lock_delivery
+-- $1 delivery
+SELECT true FROM osa.delivery WHERE id = $1 FOR NO KEY UPDATE
+
+-- name: list_deliveries
+-- $1 the id of the last one before the page, or null; $2 how many
+SELECT d.*, e.type, e.key, e.occurred_at FROM osa.delivery AS d JOIN osa.event AS e ON e.id = d.event_id
+WHERE d.id < coalesce($1::bigint, 9223372036854775807)
+ORDER BY d.id DESC
+LIMIT $2
+
+-- name: set_delivery_state
+-- $1 delivery, $2 state. Whoever holds the delivery loses it; one that is PENDING is due at once, its attempts counted anew.
+UPDATE osa.delivery SET
+    state = $2,
+    attempts = CASE WHEN $2 = 'PENDING' THEN 0 ELSE attempts END,
+    next_attempt_at = CASE WHEN $2 = 'PENDING' THEN clock_timestamp() ELSE next_attempt_at END,
+    leased_by = NULL, leased_until = NULL, epoch = epoch + 1, updated_at = now()
+WHERE id = $1
+RETURNING true
