@@ -21,6 +21,7 @@ from osa_grpc.domain.run import (
     Run,
     RunState,
     Verdict,
+    WaitingReason,
 )
 from osa_grpc.domain.run_event import HookFinished, HookProgressed, HookStarted, RunEventKind
 
@@ -74,6 +75,23 @@ class RunObserver:
         self._judged: tuple[HookEnd, Judgement] | None = None
         self._written: Run | None = None
 
+    @property
+    def leaves_container(self) -> bool:
+        """Whether the container stays as it is if the attempt is cut off now."""
+        return False
+
+    async def waiting(self, reason: WaitingReason) -> None:
+        """The attempt waits before its container can start."""
+
+    async def missed_log(self) -> None:
+        """Mark the place in the log."""
+
+        async def write() -> None:
+            async with self._storage.transaction() as tx:
+                await tx.run_logs.mark_gap(self._lease, self._job.execution, self._job.attempt)
+
+        await through_outages(write)
+
     async def started(self, provenance: Provenance) -> None:
         """Say that the container runs, and what it is."""
 
@@ -103,7 +121,7 @@ class RunObserver:
         async def write() -> None:
             async with self._storage.transaction() as tx:
                 await tx.run_logs.append(
-                    self._job.run, self._job.execution, self._job.attempt, self._log_bytes, kept
+                    self._lease, self._job.execution, self._job.attempt, self._log_bytes, kept
                 )
 
         await through_outages(write)

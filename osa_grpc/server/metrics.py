@@ -11,6 +11,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
+from osa_grpc.domain.failure import FailureKind
 from osa_grpc.domain.run import Verdict
 from osa_grpc.server.access_log import code_of
 from osa_grpc.server.cannot_start import CannotStartError
@@ -35,6 +36,12 @@ class Metrics:
         )
         self._hooks = Counter(
             "osa_grpc_hooks", "Hook executions ended.", ["hook", "verdict"], registry=self.registry
+        )
+        self._retries = Counter(
+            "osa_grpc_hook_retries",
+            "Attempts that are made again, by what went wrong.",
+            ["hook", "cause"],
+            registry=self.registry,
         )
         self._hook_seconds = Histogram(
             "osa_grpc_hook_seconds",
@@ -62,6 +69,10 @@ class Metrics:
     def hook_ended(self, hook: str, verdict: Verdict) -> None:
         """Count a verdict."""
         self._hooks.labels(hook, verdict.value).inc()
+
+    def hook_retried(self, hook: str, kind: FailureKind) -> None:
+        """Count an attempt that is made again, by its cause."""
+        self._retries.labels(hook, kind.value).inc()
 
     @asynccontextmanager
     async def measured(self, rpc: Rpc) -> AsyncIterator[None]:

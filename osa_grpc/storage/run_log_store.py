@@ -1,7 +1,7 @@
 from typing import TYPE_CHECKING
 
 from osa_grpc.application.ports import run_bell
-from osa_grpc.application.storage_ports import LogState
+from osa_grpc.application.storage_ports import LogState, RunLease
 from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.names import ExecutionId, RunId
 from osa_grpc.storage.statements import Statements
@@ -20,26 +20,44 @@ class PostgresRunLogStore:
         self._rings = rings
 
     async def append(
-        self, run: RunId, execution: ExecutionId, attempt: int, offset: int, data: bytes
+        self, lease: RunLease, execution: ExecutionId, attempt: int, offset: int, data: bytes
     ) -> None:
         """Add bytes at the end, which is `offset`. Again with the same offset: nothing happens (it is there).
 
+        The run's row is locked (shared) by the statement that adds: whoever claims the run afterwards finds all that was added.
+
         Raises:
-            LeaseLostError: the log is closed; who has taken over the run did that.
+            LeaseLostError: another worker has the run, or the log is closed.
             ValueError: the end is before `offset`: bytes would be missing.
         """
         if offset == 0:
             await self._connection.execute(_SQL["open"], execution, attempt)
         if not data:
             return
-        if await self._connection.fetchval(_SQL["append"], execution, attempt, offset, data):
-            self._rings.add(run_bell(run))
+        row = await self._connection.fetchrow(
+            _SQL["append"], execution, attempt, offset, data, lease.run, lease.worker, lease.epoch
+        )
+        assert row is not None
+        if not row["is_held"]:
+            raise _lost(lease)
+        if row["is_added"]:
+            self._rings.add(run_bell(lease.run))
             return
         state = await self.state(execution, attempt)
         if state is None or state.size_bytes < offset:
             raise ValueError(f"the log of attempt {attempt} of {execution} has not come to {offset} bytes")
         if state.size_bytes == offset:
             raise LeaseLostError(f"the log of attempt {attempt} of {execution} is closed")
+
+    async def mark_gap(self, lease: RunLease, execution: ExecutionId, attempt: int) -> None:
+        """Say that at the end of what is there now bytes may be missing, or come twice. Idempotent. Raises LeaseLostError."""
+        await self._connection.execute(_SQL["open"], execution, attempt)
+        marked = await self._connection.fetchval(
+            _SQL["mark_gap"], execution, attempt, lease.run, lease.worker, lease.epoch
+        )
+        if not marked:
+            raise _lost(lease)
+        self._rings.add(run_bell(lease.run))
 
     async def close(self, execution: ExecutionId, attempt: int, *, is_truncated: bool) -> None:
         """Say that no more comes. Idempotent."""
@@ -52,10 +70,17 @@ class PostgresRunLogStore:
         if row is None:
             return None
         return LogState(
-            size_bytes=row["size_bytes"], is_closed=row["is_closed"], is_truncated=row["is_truncated"]
+            size_bytes=row["size_bytes"],
+            is_closed=row["is_closed"],
+            is_truncated=row["is_truncated"],
+            gap_offsets=tuple(row["gap_offsets"]),
         )
 
     async def read(self, execution: ExecutionId, attempt: int, offset: int, *, limit: int) -> bytes:
         """Return at most `limit` bytes from `offset` on; empty at the end."""
         data: bytes | None = await self._connection.fetchval(_SQL["read"], execution, attempt, offset, limit)
         return data or b""
+
+
+def _lost(lease: RunLease) -> LeaseLostError:
+    return LeaseLostError(f"run {lease.run} is no longer held by {lease.worker} in epoch {lease.epoch}")
