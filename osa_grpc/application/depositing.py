@@ -113,8 +113,10 @@ async def delete_file(tx: Transaction, deposition: DepositionId, file_name: str)
     return key
 
 
-async def submit(tx: Transaction, deposition: DepositionId, *, etag: str) -> Run:
-    """Start a run that judges the deposition.
+async def submit(
+    tx: Transaction, deposition: DepositionId, *, etag: str, retry_of: RunId | None = None
+) -> Run:
+    """Start a run that judges the deposition as it is now; `retry_of` is the run that it repeats.
 
     Raises:
         PreconditionError: metadata or files are missing (`DEPOSITION_INCOMPLETE`), each in a violation.
@@ -137,6 +139,7 @@ async def submit(tx: Transaction, deposition: DepositionId, *, etag: str) -> Run
                 HookExecution(id=ExecutionId(uuid.uuid4()), hook=hook.name)
                 for hook in convention.definition.hooks
             ),
+            retry_of=retry_of,
             created_at=await tx.now(),
         )
     )

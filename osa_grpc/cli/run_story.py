@@ -31,6 +31,7 @@ class RunStory:
     hooks: dict[str, HookStory] = field(default_factory=dict)
     finished: pb.RunFinished | None = None
     cancelling: bool = False
+    in_review: bool = False
     begun: bool = False
 
     @classmethod
@@ -38,7 +39,7 @@ class RunStory:
         """Return the story of a run that has not begun."""
         return cls(label=label, hooks={name: HookStory(name=name) for name in hooks})
 
-    def take(self, event: pb.RunEvent) -> str | None:
+    def take(self, event: pb.RunEvent) -> str | None:  # noqa: C901 - one case for each kind
         """Take an event; return a sentence about it, None for a kind that is not known."""
         match event.WhichOneof("kind"):
             case "run_started":
@@ -52,6 +53,12 @@ class RunStory:
                 return self._hook_retrying(event.hook_retrying)
             case "hook_finished":
                 return self._hook_finished(event.hook_finished)
+            case "review_requested":
+                self.in_review = True
+                return "waits for a person to approve or reject it"
+            case "reviewed":
+                self.in_review = False
+                return _reviewed_text(event.reviewed)
             case "cancel_requested":
                 self.cancelling = True
                 return "is to be cancelled"
@@ -103,6 +110,11 @@ class RunStory:
                 hook.outcome = failure_text(event.failure)
         separator = ", " if event.verdict == pb.VERDICT_PASSED else ": "
         return f"{hook.name}: {word} after {hook.duration}{separator}{hook.outcome}"
+
+
+def _reviewed_text(reviewed: pb.Reviewed) -> str:
+    word = "approved" if reviewed.decision == pb.REVIEW_DECISION_APPROVE else "rejected"
+    return f"{word} by a person" + (f": {reviewed.reason}" if reviewed.reason else "")
 
 
 def outcome_text(finished: pb.RunFinished) -> str:

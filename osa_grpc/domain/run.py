@@ -9,8 +9,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final, Literal, Self, assert_never
 
-from pydantic import Discriminator, Tag
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from osa_grpc.domain.column import ShortText
 from osa_grpc.domain.failure import Failure
 from osa_grpc.domain.hook import OciLimits
 from osa_grpc.domain.names import ConventionRef, DepositionId, ExecutionId, RecordRef, RunId
@@ -103,11 +104,23 @@ class ReviewDecision(StrEnum):
     REJECT = "REJECT"
 
 
-class Review(Value):
-    """What a person decided about a run whose hooks have all passed; `reason` may be empty when approved."""
+class Ruling(Value):
+    """What a person decides about a run whose hooks have all passed, and why. Who rejects gives a reason."""
 
     decision: ReviewDecision
-    reason: str = ""
+    reason: Annotated[ShortText, Field(validate_default=True)] = ""
+
+    @field_validator("reason")
+    @classmethod
+    def _rejection_has_a_reason(cls, reason: str, info: ValidationInfo) -> str:
+        if info.data.get("decision") is ReviewDecision.REJECT and not reason.strip():
+            raise ValueError("expected a reason, for the depositor")
+        return reason
+
+
+class Review(Ruling):
+    """A ruling, written down."""
+
     reviewed_at: datetime
 
 

@@ -6,6 +6,7 @@ from osa_grpc.domain.convention import (
     Convention,
     ConventionDefinition,
     FileRequirements,
+    ReviewMode,
 )
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.hook import HookDefinition
@@ -13,7 +14,7 @@ from osa_grpc.domain.names import ConventionRef, feature_table_name
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.wire import pb
 from osa_grpc.wire.column_codec import columns_from_proto, columns_to_proto
-from osa_grpc.wire.enums import CONVENTION_STATE
+from osa_grpc.wire.enums import CONVENTION_STATE, REVIEW_MODE
 from osa_grpc.wire.hook_codec import hook_from_proto, hook_to_proto
 from osa_grpc.wire.resource_names import convention_ref
 from osa_grpc.wire.times import timestamp_from_proto, timestamp_to_proto
@@ -60,6 +61,7 @@ def convention_to_proto(convention: Convention, authority: SrnAuthority) -> pb.C
         feature_tables=[feature_table_name(hook.name) for hook in definition.hooks],
         create_time=timestamp_to_proto(convention.created_at),
         update_time=timestamp_to_proto(convention.updated_at),
+        review=REVIEW_MODE.to_proto(definition.review),
     )
 
 
@@ -122,6 +124,7 @@ def _definition(
         )
     with found.collecting():
         values["hooks"] = _hooks_from_proto(msg, at=at / "hooks")
+    values["review"] = REVIEW_MODE.from_proto(msg.review, at=at / "review") if msg.review else ReviewMode.AUTO
     return found.build(ConventionDefinition, values, at=at)
 
 

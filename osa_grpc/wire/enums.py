@@ -4,13 +4,13 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from osa_grpc.domain.column import ColumnType, JsonType
-from osa_grpc.domain.convention import ConventionState
+from osa_grpc.domain.convention import ConventionState, ReviewMode
 from osa_grpc.domain.deposition import DepositionState
 from osa_grpc.domain.errors import InvalidRequestError, UnsupportedError, Violation
 from osa_grpc.domain.failure import FailureKind
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.hook import Cardinality
-from osa_grpc.domain.run import HookExecutionState, RunState, Verdict
+from osa_grpc.domain.run import HookExecutionState, ReviewDecision, RunState, Verdict, WaitingReason
 from osa_grpc.wire import pb
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ COLUMN_TYPE: Final = EnumCodec(domain=ColumnType, wire=pb.ColumnType, prefix="CO
 CONVENTION_STATE: Final = EnumCodec(
     domain=ConventionState, wire=pb.ConventionState, prefix="CONVENTION_STATE_"
 )
+REVIEW_MODE: Final = EnumCodec(domain=ReviewMode, wire=pb.ReviewMode, prefix="REVIEW_MODE_")
 DEPOSITION_STATE: Final = EnumCodec(
     domain=DepositionState, wire=pb.DepositionState, prefix="DEPOSITION_STATE_"
 )
@@ -73,5 +74,7 @@ RUN_STATE: Final = EnumCodec(domain=RunState, wire=pb.RunState, prefix="RUN_STAT
 HOOK_EXECUTION_STATE: Final = EnumCodec(
     domain=HookExecutionState, wire=pb.HookExecutionState, prefix="HOOK_EXECUTION_STATE_"
 )
+WAITING_REASON: Final = EnumCodec(domain=WaitingReason, wire=pb.WaitingReason, prefix="WAITING_REASON_")
+REVIEW_DECISION: Final = EnumCodec(domain=ReviewDecision, wire=pb.ReviewDecision, prefix="REVIEW_DECISION_")
 VERDICT: Final = EnumCodec(domain=Verdict, wire=pb.Verdict, prefix="VERDICT_")
 FAILURE_KIND: Final = EnumCodec(domain=FailureKind, wire=pb.FailureKind, prefix="FAILURE_KIND_")

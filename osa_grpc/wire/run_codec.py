@@ -7,10 +7,27 @@ from osa_grpc.domain.errors import InvalidRequestError, UnsupportedError, Violat
 from osa_grpc.domain.failure import Failure
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.names import RunId, deposition_name, execution_name, run_name
-from osa_grpc.domain.run import DepositionSource, HookExecution, HookProgress, Provenance, Run, RunSource
+from osa_grpc.domain.run import (
+    DepositionSource,
+    HookExecution,
+    HookProgress,
+    Provenance,
+    Review,
+    Ruling,
+    Run,
+    RunSource,
+    Waiting,
+)
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.wire import pb
-from osa_grpc.wire.enums import FAILURE_KIND, HOOK_EXECUTION_STATE, RUN_STATE, VERDICT
+from osa_grpc.wire.enums import (
+    FAILURE_KIND,
+    HOOK_EXECUTION_STATE,
+    REVIEW_DECISION,
+    RUN_STATE,
+    VERDICT,
+    WAITING_REASON,
+)
 from osa_grpc.wire.hook_codec import limits_from_proto, limits_to_proto
 from osa_grpc.wire.resource_names import convention_ref, deposition_id, execution, record_ref, run_id
 from osa_grpc.wire.times import timestamp_from_proto, timestamp_to_proto
@@ -28,9 +45,11 @@ def run_to_proto(run: Run, authority: SrnAuthority) -> pb.Run:
         failure=None if run.failure is None else failure_to_proto(run.failure),
         record="" if run.record is None else run.record.name,
         rejection_reason=run.rejection_reason or "",
+        retry_of="" if run.retry_of is None else run_name(run.retry_of),
         create_time=timestamp_to_proto(run.created_at),
         start_time=timestamp_to_proto(run.started_at),
         end_time=timestamp_to_proto(run.ended_at),
+        review=None if run.review is None else review_to_proto(run.review),
     )
     match run.source:
         case DepositionSource(deposition=deposition):
@@ -69,7 +88,39 @@ def run_from_proto(msg: pb.Run, *, at: FieldPath) -> Run:
         values["state"] = RUN_STATE.from_proto(msg.state, at=at / "state")
     with found.collecting():
         values["record"] = record_ref(msg.record, at=at / "record") if msg.record else None
+    with found.collecting():
+        values["retry_of"] = run_id(msg.retry_of, at=at / "retry_of") if msg.retry_of else None
+    with found.collecting():
+        values["review"] = review_from_proto(msg.review, at=at / "review") if msg.HasField("review") else None
     return found.build(Run, values, at=at)
+
+
+def ruling_from_proto(msg: pb.ReviewRunRequest) -> Ruling:
+    """Read what a reviewer decides. Raises InvalidRequestError, UnsupportedError."""
+    at = FieldPath()
+    found = Violations()
+    values: dict[str, Any] = {"reason": msg.reason}
+    with found.collecting():
+        values["decision"] = REVIEW_DECISION.from_proto(msg.decision, at=at / "decision")
+    return found.build(Ruling, values, at=at)
+
+
+def review_to_proto(review: Review) -> pb.Review:
+    """Return a review as a message."""
+    return pb.Review(
+        decision=REVIEW_DECISION.to_proto(review.decision),
+        reason=review.reason,
+        review_time=timestamp_to_proto(review.reviewed_at),
+    )
+
+
+def review_from_proto(msg: pb.Review, *, at: FieldPath) -> Review:
+    """Read a review that a server sent. Raises InvalidRequestError, UnsupportedError."""
+    found = Violations()
+    values: dict[str, Any] = {"reason": msg.reason, "reviewed_at": timestamp_from_proto(msg.review_time)}
+    with found.collecting():
+        values["decision"] = REVIEW_DECISION.from_proto(msg.decision, at=at / "decision")
+    return found.build(Review, values, at=at, paths={"reviewed_at": at / "review_time"})
 
 
 def execution_to_proto(execution: HookExecution, *, run: RunId) -> pb.HookExecution:
@@ -90,6 +141,7 @@ def execution_to_proto(execution: HookExecution, *, run: RunId) -> pb.HookExecut
         start_time=timestamp_to_proto(execution.started_at),
         end_time=timestamp_to_proto(execution.ended_at),
         provenance=None if execution.provenance is None else provenance_to_proto(execution.provenance),
+        waiting=None if execution.waiting is None else waiting_to_proto(execution.waiting),
     )
 
 
@@ -118,7 +170,25 @@ def execution_from_proto(msg: pb.HookExecution, *, at: FieldPath) -> HookExecuti
     if msg.HasField("provenance"):
         with found.collecting():
             values["provenance"] = provenance_from_proto(msg.provenance, at=at / "provenance")
+    if msg.HasField("waiting"):
+        with found.collecting():
+            values["waiting"] = waiting_from_proto(msg.waiting, at=at / "waiting")
     return found.build(HookExecution, values, at=at)
+
+
+def waiting_to_proto(waiting: Waiting) -> pb.Waiting:
+    """Return what a hook execution waits for as a message."""
+    return pb.Waiting(
+        reason=WAITING_REASON.to_proto(waiting.reason), until_time=timestamp_to_proto(waiting.until)
+    )
+
+
+def waiting_from_proto(msg: pb.Waiting, *, at: FieldPath) -> Waiting:
+    """Read what a hook execution waits for. Raises InvalidRequestError, UnsupportedError."""
+    return Waiting(
+        reason=WAITING_REASON.from_proto(msg.reason, at=at / "reason"),
+        until=timestamp_from_proto(msg.until_time) if msg.HasField("until_time") else None,
+    )
 
 
 def failure_to_proto(failure: Failure) -> pb.Failure:

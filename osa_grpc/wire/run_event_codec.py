@@ -10,13 +10,15 @@ from osa_grpc.domain.run_event import (
     HookRetrying,
     HookStarted,
     RecordPublished,
+    Reviewed,
+    ReviewRequested,
     RunEvent,
     RunEventKind,
     RunFinished,
     RunStarted,
 )
 from osa_grpc.wire import pb
-from osa_grpc.wire.enums import RUN_STATE, VERDICT
+from osa_grpc.wire.enums import REVIEW_DECISION, RUN_STATE, VERDICT
 from osa_grpc.wire.resource_names import record_ref
 from osa_grpc.wire.run_codec import (
     failure_from_proto,
@@ -32,7 +34,7 @@ from osa_grpc.wire.times import (
 )
 
 
-def run_event_to_proto(event: RunEvent) -> pb.RunEvent:
+def run_event_to_proto(event: RunEvent) -> pb.RunEvent:  # noqa: C901 - one case for each kind
     """Return a run event as a message."""
     msg = pb.RunEvent(sequence=event.sequence, event_time=timestamp_to_proto(event.occurred_at))
     body = event.body
@@ -49,6 +51,12 @@ def run_event_to_proto(event: RunEvent) -> pb.RunEvent:
             msg.hook_retrying.CopyFrom(_retrying_to_proto(body))
         case HookFinished():
             msg.hook_finished.CopyFrom(_finished_to_proto(body))
+        case ReviewRequested():
+            msg.review_requested.SetInParent()
+        case Reviewed():
+            msg.reviewed.CopyFrom(
+                pb.Reviewed(decision=REVIEW_DECISION.to_proto(body.decision), reason=body.reason)
+            )
         case CancelRequested():
             msg.cancel_requested.SetInParent()
         case RecordPublished():
@@ -73,7 +81,9 @@ def run_event_from_proto(msg: pb.RunEvent, *, at: FieldPath) -> RunEvent | None:
     return RunEvent(sequence=msg.sequence, occurred_at=timestamp_from_proto(msg.event_time), body=body)
 
 
-def _body_from_proto(msg: pb.RunEvent, *, at: FieldPath) -> RunEventKind | None:
+def _body_from_proto(  # noqa: C901 - one case for each kind
+    msg: pb.RunEvent, *, at: FieldPath
+) -> RunEventKind | None:
     match msg.WhichOneof("kind"):
         case "run_started":
             return RunStarted()
@@ -86,6 +96,10 @@ def _body_from_proto(msg: pb.RunEvent, *, at: FieldPath) -> RunEventKind | None:
             return _retrying_from_proto(msg.hook_retrying, at=at / "hook_retrying")
         case "hook_finished":
             return _finished_from_proto(msg.hook_finished, at=at / "hook_finished")
+        case "review_requested":
+            return ReviewRequested()
+        case "reviewed":
+            return _reviewed_from_proto(msg.reviewed, at=at / "reviewed")
         case "cancel_requested":
             return CancelRequested()
         case "record_published":
@@ -124,6 +138,7 @@ def _retrying_to_proto(body: HookRetrying) -> pb.HookRetrying:
         attempt=body.attempt,
         cause=failure_to_proto(body.cause),
         retry_delay=duration_to_proto(body.retry_delay),
+        memory=body.memory or "",
     )
 
 
@@ -133,6 +148,7 @@ def _retrying_from_proto(msg: pb.HookRetrying, *, at: FieldPath) -> HookRetrying
         attempt=msg.attempt,
         cause=failure_from_proto(msg.cause, at=at / "cause"),
         retry_delay=duration_from_proto(msg.retry_delay),
+        memory=msg.memory or None,
     )
 
 
@@ -158,6 +174,10 @@ def _finished_from_proto(msg: pb.HookFinished, *, at: FieldPath) -> HookFinished
         row_count=msg.row_count,
         duration=duration_from_proto(msg.duration),
     )
+
+
+def _reviewed_from_proto(msg: pb.Reviewed, *, at: FieldPath) -> Reviewed:
+    return Reviewed(decision=REVIEW_DECISION.from_proto(msg.decision, at=at / "decision"), reason=msg.reason)
 
 
 def _run_finished_to_proto(body: RunFinished) -> pb.RunFinished:

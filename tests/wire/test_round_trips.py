@@ -151,7 +151,7 @@ def test_every_column_type_has_a_cell_here() -> None:
 
 
 def test_an_event_of_a_newer_contract_is_passed_over() -> None:
-    newer = pb.RunEvent.FromString(b"\x08\x07" + b"\x7a\x00")  # sequence 7; field 15, which nobody has
+    newer = pb.RunEvent.FromString(b"\x08\x07" + b"\xa2\x01\x00")  # sequence 7; field 20, which nobody has
     assert run_event_from_proto(newer, at=AT) is None
 
 

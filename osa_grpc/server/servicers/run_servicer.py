@@ -6,7 +6,7 @@ from typing import Final
 import grpc.aio
 
 from osa_grpc.application.log_following import LogFollowing, LogPiece, as_text
-from osa_grpc.application.run_control import no_run, request_cancel
+from osa_grpc.application.run_control import no_run, request_cancel, retry_run, review_run
 from osa_grpc.application.storage_ports import ListQuery, Storage, Transaction
 from osa_grpc.application.watching import DEFAULT_BOOKMARK, RunWatching, WatchRequest
 from osa_grpc.domain.errors import InvalidRequestError, ResourceExhaustedError, Violation
@@ -15,8 +15,9 @@ from osa_grpc.domain.names import RunId
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.server.servicers.answering import answer_mutation, answer_page
 from osa_grpc.wire import pb, resource_names, tokens
-from osa_grpc.wire.run_codec import run_to_proto
+from osa_grpc.wire.run_codec import ruling_from_proto, run_to_proto
 from osa_grpc.wire.times import duration_from_proto
+from osa_grpc.wire.violations import Violations
 
 _LISTING: Final = tokens.page_binding("ListRuns")
 
@@ -80,6 +81,37 @@ class RunServicer(pb.RunServiceServicer):
             return pb.CancelRunResponse(run=run_to_proto(await request_cancel(tx, run), self._authority))
 
         return await answer_mutation(self._storage, request, pb.CancelRunResponse, act)
+
+    async def RetryRun(
+        self, request: pb.RetryRunRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> pb.RetryRunResponse:
+        """Submit its deposition once more."""
+        run = resource_names.run_id(request.name)
+
+        async def act(tx: Transaction) -> pb.RetryRunResponse:
+            new = await retry_run(tx, run)
+            return pb.RetryRunResponse(
+                run=run_to_proto(new, self._authority),
+                resume_token=tokens.resume_token(new.id, new.last_sequence),
+            )
+
+        return await answer_mutation(self._storage, request, pb.RetryRunResponse, act)
+
+    async def ReviewRun(
+        self, request: pb.ReviewRunRequest, context: "grpc.aio.ServicerContext[object, object]"
+    ) -> pb.ReviewRunResponse:
+        """Decide about it."""
+        found = Violations()
+        with found.collecting():
+            run = resource_names.run_id(request.name)
+        with found.collecting():
+            ruling = ruling_from_proto(request)
+        found.check()
+
+        async def act(tx: Transaction) -> pb.ReviewRunResponse:
+            return pb.ReviewRunResponse(run=run_to_proto(await review_run(tx, run, ruling), self._authority))
+
+        return await answer_mutation(self._storage, request, pb.ReviewRunResponse, act)
 
     async def WatchRun(  # type: ignore[override]
         self, request: pb.WatchRunRequest, context: "grpc.aio.ServicerContext[object, bytes]"
