@@ -34,7 +34,7 @@ from osa_grpc.runtimes.engine import (
 from osa_grpc.runtimes.finishing import finish
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import timedelta
     from types import TracebackType
 
@@ -98,21 +98,37 @@ class DockerEngine:
         """Return what it is, as known since it last answered. Raises EngineError."""
         return (await self._known()).description
 
-    async def resolve(self, *, image: str, digest: str, pull_timeout: timedelta) -> ResolvedImage:
+    async def resolve(
+        self,
+        *,
+        image: str,
+        digest: str,
+        pull_timeout: timedelta,
+        on_pull: Callable[[], Awaitable[None]] | None = None,
+    ) -> ResolvedImage:
         """Return the image that has this digest, pulled if it is not here."""
-        return await self._images.resolve(image=image, digest=digest, pull_timeout=pull_timeout)
+        return await self._images.resolve(
+            image=image, digest=digest, pull_timeout=pull_timeout, on_pull=on_pull
+        )
 
     @contextlib.asynccontextmanager
-    async def hold(self, spec: ContainerSpec, *, grace: timedelta) -> AsyncIterator[Container]:
-        """Make a container, connected and not started; stopped and gone when the block has ended."""
+    async def hold(
+        self, spec: ContainerSpec, *, grace: timedelta, leaves: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[Container]:
+        """Make a container, connected and not started; stopped and gone when the block has ended, unless it `leaves` it."""
         rootless = (await self._known()).rootless
         held = _HeldContainer(docker=self._docker)
+        stays = False
         try:
             await finish(held.create(container_config(spec, rootless=rootless)), name="create container")
             await held.attach()
             yield held
+        except BaseException:
+            stays = leaves()
+            raise
         finally:
-            await finish(self._let_go(held, grace), name="let go of container")
+            work = held.disconnect() if stays else self._let_go(held, grace)
+            await finish(work, name="let go of container")
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[FoundContainer]:
         """Return the containers that have all these labels, running or not."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime, timedelta
     from pathlib import Path
@@ -121,8 +121,17 @@ class ContainerEngine(Protocol):
     async def described(self) -> EngineDescription:
         """Return what it is, as known since it last answered. Raises EngineError."""
 
-    async def resolve(self, *, image: str, digest: str, pull_timeout: timedelta) -> ResolvedImage:
+    async def resolve(
+        self,
+        *,
+        image: str,
+        digest: str,
+        pull_timeout: timedelta,
+        on_pull: Callable[[], Awaitable[None]] | None = None,
+    ) -> ResolvedImage:
         """Return the image that has this digest, pulled if it is not here. No tag ever counts.
+
+        `on_pull` is awaited before a pull, if there is one to wait for.
 
         Raises:
             ImageNotThereError: it is not here and cannot be pulled (in time).
@@ -130,9 +139,12 @@ class ContainerEngine(Protocol):
             EngineError: the engine is in trouble.
         """
 
-    def hold(self, spec: ContainerSpec, *, grace: timedelta) -> AbstractAsyncContextManager[Container]:
+    def hold(
+        self, spec: ContainerSpec, *, grace: timedelta, leaves: Callable[[], bool] = lambda: False
+    ) -> AbstractAsyncContextManager[Container]:
         """Make a container, connected and not started. However the block ends, the container is then stopped and gone.
 
+        Unless the block fails or is cancelled, and `leaves()` then says that the container is somebody else's: it stays as it is.
         A cancellation goes on only after that. If the engine is away, the container stays, to be found by its labels.
 
         Raises:

@@ -15,7 +15,7 @@ from osa_grpc.application.ports import HookEnd
 from osa_grpc.domain.errors import ResourceExhaustedError
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.names import RunId, is_id
-from osa_grpc.domain.run import Provenance
+from osa_grpc.domain.run import Provenance, WaitingReason
 from osa_grpc.runtimes.engine import (
     ConfigRefusedError,
     ContainerSpec,
@@ -103,12 +103,15 @@ class OciRuntime:
         provenance = Provenance(image=config.image, digest=config.digest)
         attempt = _Attempt(job=job, observer=observer, rules=self._rules, provenance=provenance)
         try:
-            if job.attempt > 1:
+            if job.attempt > 1 or job.resumption is not None:
                 await self._remove_containers(job.run)  # of a server that went away in the middle
             engine = await self._engine.described()
-            limits = _limits_in_force(config.limits, engine)
+            limits = _limits_in_force(job, engine)
             image = await self._engine.resolve(
-                image=config.image, digest=config.digest, pull_timeout=self._rules.pull_timeout
+                image=config.image,
+                digest=config.digest,
+                pull_timeout=self._rules.pull_timeout,
+                on_pull=lambda: observer.waiting(WaitingReason.IMAGE),
             )
             staged = await stage(job, files=self._files, work_directory=self._work_directory)
             attempt.provenance = provenance.model_copy(
@@ -123,7 +126,9 @@ class OciRuntime:
             spec = self._spec(job, image, staged, limits)
             async with (
                 _Telling() as telling,
-                self._engine.hold(spec, grace=self._rules.stop_grace) as container,
+                self._engine.hold(
+                    spec, grace=self._rules.stop_grace, leaves=lambda: observer.leaves_container
+                ) as container,
             ):
                 await attempt.run(container, staged.output_directory, limits)
                 end = attempt.end_with_outputs(self._outputs(job))
@@ -368,10 +373,21 @@ async def _after(first: asyncio.Task[None], then: Callable[[], Awaitable[None]])
     await then()
 
 
-def _limits_in_force(limits: OciLimits, engine: EngineDescription) -> OciLimits:
-    """The limits with no more cores than the engine has; it refuses to promise more."""
+def _limits_in_force(job: HookJob, engine: EngineDescription) -> OciLimits:
+    """The limits with the memory that this attempt may use, and no more cores than the engine has; it refuses to promise more."""
+    limits = job.hook.runtime.limits
+    if job.memory_bytes is not None:
+        limits = limits.model_copy(update={"memory": memory_text(job.memory_bytes)})
     cores = Decimal(str(engine.cpus))
     return limits if limits.cpu_cores <= cores else limits.model_copy(update={"cpu": f"{cores:.3f}"})
+
+
+def memory_text(memory_bytes: int) -> str:
+    """Return a number of bytes as limits have it, in the largest unit in which it is whole; of KiB, if in none."""
+    for unit, size in (("g", 2**30), ("m", 2**20)):
+        if memory_bytes % size == 0:
+            return f"{memory_bytes // size}{unit}"
+    return f"{memory_bytes // 2**10}k"
 
 
 def _what_a_limit_did(end: ContainerExit, limits: OciLimits) -> Failure | None:
