@@ -1,7 +1,7 @@
 """Reading and following what a hook's container wrote."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from osa_grpc.application.ports import Doorbell, run_bell
@@ -16,12 +16,15 @@ _PIECE_BYTES = 64 * 2**10
 
 @dataclass(frozen=True, kw_only=True)
 class LogPiece:
-    """Bytes of a log. `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept."""
+    """Bytes of a log. `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept.
+    `is_after_gap`: just before these, bytes may be missing, or be there twice.
+    """
 
     offset: int
     data: bytes
-    is_end: bool
-    is_truncated: bool
+    is_end: bool = False
+    is_truncated: bool = False
+    is_after_gap: bool = False
 
 
 class LogFollowing:
@@ -42,7 +45,7 @@ class LogFollowing:
     async def read(
         self, run: RunId, hook: str, *, attempt: int, offset: int, follow: bool
     ) -> AsyncGenerator[LogPiece, None]:
-        """Yield pieces of at most 64 KiB from `offset` on; the last has `is_end`, and may be empty.
+        """Yield pieces of at most 64 KiB from `offset` on; the last has `is_end`, and may be empty. No piece spans a gap.
 
         `attempt` 0 is the latest; if there is none yet, the log is empty, or waited for when it is followed.
 
@@ -59,11 +62,17 @@ class LogFollowing:
                 if first and offset > state.size_bytes:
                     raise OutOfRangeError(f"expected an offset from 0 to {state.size_bytes}, found {offset}")
                 first = False
-                async for piece in self._pieces(execution, attempt, offset, state.size_bytes):
+                async for piece in self._pieces(execution, attempt, offset, state):
                     offset = piece.offset + len(piece.data)
                     yield piece
                 if not follow or state.is_closed:
-                    yield LogPiece(offset=offset, data=b"", is_end=True, is_truncated=state.is_truncated)
+                    yield LogPiece(
+                        offset=offset,
+                        data=b"",
+                        is_end=True,
+                        is_truncated=state.is_truncated,
+                        is_after_gap=offset in state.gap_offsets,
+                    )
                     return
                 if self._is_draining:
                     raise UnavailableError(
@@ -93,49 +102,56 @@ class LogFollowing:
         is_past = attempt < execution.attempt or execution.is_over or found.state.is_terminal
         if state is None:
             return execution, attempt, LogState(size_bytes=0, is_closed=is_past, is_truncated=False)
-        return (
-            execution,
-            attempt,
-            LogState(
-                size_bytes=state.size_bytes,
-                is_closed=state.is_closed or is_past,
-                is_truncated=state.is_truncated,
-            ),
-        )
+        return execution, attempt, replace(state, is_closed=state.is_closed or is_past)
 
     async def _pieces(
-        self, execution: HookExecution, attempt: int, offset: int, end: int
+        self, execution: HookExecution, attempt: int, offset: int, state: LogState
     ) -> AsyncGenerator[LogPiece, None]:
-        while offset < end:
+        while offset < state.size_bytes:
+            end = min(
+                gap for gap in (*state.gap_offsets, state.size_bytes, offset + _PIECE_BYTES) if gap > offset
+            )
             async with self._storage.reading() as tx:
-                data = await tx.run_logs.read(
-                    execution.id, attempt, offset, limit=min(_PIECE_BYTES, end - offset)
-                )
+                data = await tx.run_logs.read(execution.id, attempt, offset, limit=end - offset)
             if not data:
                 return
-            yield LogPiece(offset=offset, data=data, is_end=False, is_truncated=False)
+            yield LogPiece(offset=offset, data=data, is_after_gap=offset in state.gap_offsets)
             offset += len(data)
 
 
 async def as_text(
     pieces: AsyncIterator[LogPiece], make: Callable[[LogPiece, str | None], bytes]
 ) -> AsyncGenerator[bytes, None]:
-    """Hand each piece to `make`, with its text where it is UTF-8; a character that a cut divides goes into the next piece."""
-    rest, rest_at = b"", 0
-    async for piece in pieces:
-        offset = rest_at if rest else piece.offset
-        data = rest + piece.data
-        cut = len(data) if piece.is_end else _whole_characters(data)
-        rest, rest_at = data[cut:], offset + cut
-        if cut or piece.is_truncated:
-            whole = LogPiece(
-                offset=offset, data=data[:cut], is_end=piece.is_end, is_truncated=piece.is_truncated
+    """Hand each piece to `make`, with its text where it is UTF-8; a character that a cut divides goes into the next piece, but
+    for one that a gap divides.
+    """
+    rest: LogPiece | None = None
+    async for part in pieces:
+        piece = part
+        if rest is not None and part.is_after_gap:
+            yield make(rest, None)
+        elif rest is not None:
+            piece = replace(
+                part, offset=rest.offset, data=rest.data + part.data, is_after_gap=rest.is_after_gap
             )
-            try:
-                text: str | None = whole.data.decode()
-            except UnicodeDecodeError:
-                text = None
-            yield make(whole, text)
+        cut = len(piece.data) if piece.is_end else _whole_characters(piece.data)
+        whole = replace(piece, data=piece.data[:cut])
+        if cut or (piece.is_end and (piece.is_truncated or piece.is_after_gap)):
+            yield make(whole, _text(whole.data))
+        rest = None
+        if cut < len(piece.data):
+            rest = LogPiece(
+                offset=piece.offset + cut,
+                data=piece.data[cut:],
+                is_after_gap=piece.is_after_gap and not cut,
+            )
+
+
+def _text(data: bytes) -> str | None:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _whole_characters(data: bytes) -> int:

@@ -239,6 +239,22 @@ class BlockingClient:
         """Ask a run to stop; return it as it is now."""
         return self._sender.send(calls.cancel_run(name, request_id=request_id))
 
+    def retry_run(self, name: str, *, request_id: str | None = None) -> pb.Run:
+        """Submit the deposition of a run that is over and did not publish once more; return the new run."""
+        return self._sender.send(calls.retry_run(name, request_id=request_id))
+
+    def approve_run(self, name: str, *, reason: str = "", request_id: str | None = None) -> pb.Run:
+        """Let a run that waits for a review be published; return it as it is now."""
+        return self._sender.send(
+            calls.review_run(name, decision=pb.REVIEW_DECISION_APPROVE, reason=reason, request_id=request_id)
+        )
+
+    def reject_run(self, name: str, *, reason: str, request_id: str | None = None) -> pb.Run:
+        """Reject a run that waits for a review, with a reason for the depositor; return it as it is now."""
+        return self._sender.send(
+            calls.review_run(name, decision=pb.REVIEW_DECISION_REJECT, reason=reason, request_id=request_id)
+        )
+
     def watch_run(
         self,
         name: str,

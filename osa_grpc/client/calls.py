@@ -232,6 +232,30 @@ def cancel_run(
     )
 
 
+def retry_run(name: str, *, request_id: str | None) -> Call[pb.RetryRunRequest, pb.RetryRunResponse, pb.Run]:
+    """Submit a run's deposition once more."""
+    return Call(
+        rpc=lambda stubs: stubs.runs.RetryRun,
+        request=pb.RetryRunRequest(name=name, request_id=request_id or new_request_id()),
+        take=lambda answer: answer.run,
+        is_mutation=True,
+    )
+
+
+def review_run(
+    name: str, *, decision: pb.ReviewDecision, reason: str, request_id: str | None
+) -> Call[pb.ReviewRunRequest, pb.ReviewRunResponse, pb.Run]:
+    """Decide about a run that waits for a review."""
+    return Call(
+        rpc=lambda stubs: stubs.runs.ReviewRun,
+        request=pb.ReviewRunRequest(
+            name=name, decision=decision, reason=reason, request_id=request_id or new_request_id()
+        ),
+        take=lambda answer: answer.run,
+        is_mutation=True,
+    )
+
+
 def get_record(name: str) -> Call[pb.GetRecordRequest, pb.GetRecordResponse, pb.Record]:
     """Get a record."""
     return Call(

@@ -241,6 +241,22 @@ class Client:
         """Ask a run to stop; return it as it is now."""
         return await self._sender.send(calls.cancel_run(name, request_id=request_id))
 
+    async def retry_run(self, name: str, *, request_id: str | None = None) -> pb.Run:
+        """Submit the deposition of a run that is over and did not publish once more; return the new run."""
+        return await self._sender.send(calls.retry_run(name, request_id=request_id))
+
+    async def approve_run(self, name: str, *, reason: str = "", request_id: str | None = None) -> pb.Run:
+        """Let a run that waits for a review be published; return it as it is now."""
+        return await self._sender.send(
+            calls.review_run(name, decision=pb.REVIEW_DECISION_APPROVE, reason=reason, request_id=request_id)
+        )
+
+    async def reject_run(self, name: str, *, reason: str, request_id: str | None = None) -> pb.Run:
+        """Reject a run that waits for a review, with a reason for the depositor; return it as it is now."""
+        return await self._sender.send(
+            calls.review_run(name, decision=pb.REVIEW_DECISION_REJECT, reason=reason, request_id=request_id)
+        )
+
     async def watch_run(
         self,
         name: str,

@@ -16,6 +16,8 @@ class LogPiece:
     data: bytes
     truncated: bool = False
     """The log was longer than the server keeps; this (without data) is the end of what was kept."""
+    gap: bool = False
+    """Just before this piece, bytes may be missing, or be there twice."""
 
     @property
     def text(self) -> str:
@@ -44,9 +46,12 @@ class LogReading:
         self._resumption.received()
         data = response.data if response.WhichOneof("content") == "data" else response.text.encode()
         data = data[max(0, self._offset - response.offset) :]
-        if not data and not response.truncated:
+        gap = response.gap and response.offset >= self._offset
+        if not (data or response.truncated or gap):
             return []
-        piece = LogPiece(offset=max(self._offset, response.offset), data=data, truncated=response.truncated)
+        piece = LogPiece(
+            offset=max(self._offset, response.offset), data=data, truncated=response.truncated, gap=gap
+        )
         self._offset = piece.offset + len(data)
         return [piece]
 

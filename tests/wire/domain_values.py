@@ -6,7 +6,13 @@ from hypothesis import strategies as st
 
 from osa_grpc.domain import run_event as events
 from osa_grpc.domain.column import COLUMN_FORMATS, RESERVED_COLUMN_NAMES, ColumnDef, JsonType
-from osa_grpc.domain.convention import Convention, ConventionDefinition, ConventionState, FileRequirements
+from osa_grpc.domain.convention import (
+    Convention,
+    ConventionDefinition,
+    ConventionState,
+    FileRequirements,
+    ReviewMode,
+)
 from osa_grpc.domain.deposition import Deposition, DepositionFile, DepositionState
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.feature import FeatureTable
@@ -19,9 +25,13 @@ from osa_grpc.domain.run import (
     HookExecutionState,
     HookProgress,
     Provenance,
+    Review,
+    ReviewDecision,
     Run,
     RunState,
     Verdict,
+    Waiting,
+    WaitingReason,
 )
 
 plain_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
@@ -107,6 +117,7 @@ definitions = st.builds(
     metadata_schema=column_lists(),
     file_requirements=file_requirements,
     hooks=st.lists(hooks, max_size=3, unique_by=lambda hook: hook.name).map(tuple),
+    review=st.sampled_from(ReviewMode),
 )
 conventions = st.builds(
     Convention,
@@ -167,12 +178,14 @@ provenances = st.builds(
     limits=st.none() | limits,
     engine=plain_text,
 )
+waits = st.builds(Waiting, reason=st.sampled_from(WaitingReason), until=st.none() | instants)
 executions = st.builds(
     HookExecution,
     id=st.uuids(),
     hook=identifiers,
     attempt=counts,
     state=st.sampled_from(HookExecutionState),
+    waiting=st.none() | waits,
     verdict=st.none() | st.sampled_from(Verdict),
     rejection_reason=st.none() | some_text,
     failure=st.none() | failures,
@@ -184,6 +197,12 @@ executions = st.builds(
     ended_at=st.none() | instants,
     provenance=st.none() | provenances,
 )
+reviews = st.builds(
+    Review,
+    decision=st.sampled_from(ReviewDecision),
+    reason=some_text.filter(str.strip),
+    reviewed_at=instants,
+) | st.builds(Review, decision=st.just(ReviewDecision.APPROVE), reason=plain_text, reviewed_at=instants)
 runs = st.builds(
     Run,
     id=uuids,
@@ -194,6 +213,8 @@ runs = st.builds(
     failure=st.none() | failures,
     rejection_reason=st.none() | some_text,
     record=st.none() | record_refs,
+    retry_of=st.none() | uuids,
+    review=st.none() | reviews,
     last_sequence=st.just(0),
     created_at=instants,
     started_at=st.none() | instants,
@@ -206,7 +227,14 @@ run_event_kinds = st.one_of(
     st.builds(
         events.HookProgressed, hook=identifiers, attempt=counts, progress=progress, dropped_count=counts
     ),
-    st.builds(events.HookRetrying, hook=identifiers, attempt=counts, cause=failures, retry_delay=durations),
+    st.builds(
+        events.HookRetrying,
+        hook=identifiers,
+        attempt=counts,
+        cause=failures,
+        retry_delay=durations,
+        memory=st.none() | some_text,
+    ),
     st.builds(
         events.HookFinished,
         hook=identifiers,
@@ -217,6 +245,8 @@ run_event_kinds = st.one_of(
         row_count=counts,
         duration=durations,
     ),
+    st.builds(events.ReviewRequested),
+    st.builds(events.Reviewed, decision=st.sampled_from(ReviewDecision), reason=plain_text),
     st.builds(events.CancelRequested),
     st.builds(events.RecordPublished, record=record_refs),
     st.builds(

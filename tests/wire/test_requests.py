@@ -7,8 +7,10 @@ from google.protobuf import struct_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict
 
+from osa_grpc.domain.convention import ReviewMode
 from osa_grpc.domain.errors import InvalidRequestError, UnsupportedError
 from osa_grpc.domain.field_path import FieldPath
+from osa_grpc.domain.run import ReviewDecision, Ruling
 from osa_grpc.wire import pb, resource_names
 from osa_grpc.wire.convention_codec import definition_from_proto
 from osa_grpc.wire.deposition_codec import (
@@ -16,6 +18,7 @@ from osa_grpc.wire.deposition_codec import (
     new_draft_from_proto,
     upload_header_from_proto,
 )
+from osa_grpc.wire.run_codec import ruling_from_proto
 from osa_grpc.wire.struct_codec import MAX_DEPTH, json_from_struct, struct_from_json
 from osa_grpc.wire.times import duration_from_proto
 
@@ -139,6 +142,49 @@ def test_a_json_type_of_a_newer_contract_is_unsupported_in_a_metadata_schema_too
         "UNSUPPORTED_VALUE",
         "convention.metadata_schema[0].json_type",
     )
+
+
+def test_a_convention_that_says_nothing_of_review_is_reviewed_by_nobody() -> None:
+    request = register({"conventionId": "x", "convention": {"title": "t", "version": "1.0.0"}})
+    assert definition_from_proto(request).review is ReviewMode.AUTO
+    request.convention.review = pb.REVIEW_MODE_MANUAL
+    assert definition_from_proto(request).review is ReviewMode.MANUAL
+
+
+def test_a_review_mode_of_a_newer_contract_is_unsupported() -> None:
+    request = register({"conventionId": "x", "convention": {"title": "t", "version": "1.0.0", "review": 3}})
+    with pytest.raises(UnsupportedError) as caught:
+        definition_from_proto(request)
+    assert (caught.value.reason, str(caught.value.at)) == ("UNSUPPORTED_VALUE", "convention.review")
+
+
+def test_a_review_says_what_is_decided_and_why() -> None:
+    request = pb.ReviewRunRequest(decision=pb.REVIEW_DECISION_REJECT, reason="the scale is wrong")
+    assert ruling_from_proto(request) == Ruling(decision=ReviewDecision.REJECT, reason="the scale is wrong")
+    request = pb.ReviewRunRequest(decision=pb.REVIEW_DECISION_APPROVE)
+    assert ruling_from_proto(request) == Ruling(decision=ReviewDecision.APPROVE)
+
+
+@pytest.mark.parametrize(
+    ("decision", "reason", "found"),
+    [
+        (pb.REVIEW_DECISION_REJECT, "", {"reason": "REQUIRED"}),
+        (pb.REVIEW_DECISION_REJECT, " \n", {"reason": "INVALID_VALUE"}),
+        (pb.REVIEW_DECISION_REJECT, "x" * 4097, {"reason": "TOO_LONG"}),
+        (pb.REVIEW_DECISION_APPROVE, "fine\x00", {"reason": "INVALID_VALUE"}),
+        (pb.REVIEW_DECISION_UNSPECIFIED, "x" * 4097, {"decision": "REQUIRED", "reason": "TOO_LONG"}),
+    ],
+)
+def test_a_review_that_is_wrong_is_refused_at_its_fields(
+    decision: pb.ReviewDecision, reason: str, found: dict[str, str]
+) -> None:
+    assert violations(ruling_from_proto, pb.ReviewRunRequest(decision=decision, reason=reason)) == found
+
+
+def test_a_decision_of_a_newer_contract_is_unsupported() -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        ruling_from_proto(pb.ReviewRunRequest(decision=3))  # type: ignore[arg-type]
+    assert (caught.value.reason, str(caught.value.at)) == ("UNSUPPORTED_VALUE", "decision")
 
 
 @pytest.mark.parametrize(

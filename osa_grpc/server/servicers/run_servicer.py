@@ -173,7 +173,7 @@ def _start(request: pb.WatchRunRequest, run: RunId) -> int | None:
 
 
 def _log_message(piece: LogPiece, text: str | None) -> bytes:
-    message = pb.ReadRunLogResponse(offset=piece.offset, truncated=piece.is_truncated)
+    message = pb.ReadRunLogResponse(offset=piece.offset, truncated=piece.is_truncated, gap=piece.is_after_gap)
     if piece.data and text is not None:
         message.text = text
     elif piece.data:
