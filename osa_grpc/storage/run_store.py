@@ -86,7 +86,10 @@ class PostgresRunStore:
         return page_of(rows, page, item=_run, position=("created_at", "id"))
 
     async def claim(self, worker: WorkerId, duration: timedelta) -> RunLease | None:
-        """Take the oldest run that is not over and that nobody holds (or whose lease is overdue); None if there is none."""
+        """Take a run that nobody holds (or whose lease is overdue); None if there is none.
+
+        Those that were under way come first; then the oldest of the convention of which the fewest are held.
+        """
         row = await self._connection.fetchrow(_SQL["claim"], worker, duration)
         return None if row is None else RunLease(run=RunId(str(row["id"])), worker=worker, epoch=row["epoch"])
 

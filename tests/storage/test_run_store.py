@@ -149,11 +149,14 @@ async def test_the_oldest_run_is_claimed_first(storage: PostgresStorage) -> None
         assert await tx.runs.claim(ONE, LONG) is None
 
 
-async def test_a_run_is_claimed_until_it_is_over(storage: PostgresStorage) -> None:
+async def test_a_run_is_claimed_until_it_is_over_but_while_it_waits_for_a_person(
+    storage: PostgresStorage,
+) -> None:
     async with storage.transaction() as tx:
         for state in RunState:
             await a_run_that_is(tx, state)
-            assert (await tx.runs.claim(ONE, LONG) is None) is state.is_terminal
+            expected_none = state.is_terminal or state is RunState.AWAITING_REVIEW
+            assert (await tx.runs.claim(ONE, LONG) is None) is expected_none
 
 
 async def test_a_run_taken_over_by_another_worker_accepts_no_write_of_the_first(

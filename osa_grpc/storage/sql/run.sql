@@ -35,15 +35,56 @@ ORDER BY r.created_at DESC, r.id DESC
 LIMIT $3
 
 -- name: claim
--- $1 worker, $2 for how long (interval). The states are spelled out for the index.
-WITH free AS (
+-- $1 worker, $2 for how long (interval). The states are spelled out for the indexes. `queue` is a loose index scan: one look
+-- for each convention, however many of its runs are pending. `pending` locks in the order of `turn`, and no more than it takes.
+WITH RECURSIVE under_way AS (
     SELECT id FROM osa.run
     WHERE
-        state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING')
+        state IN ('RUNNING', 'PUBLISHING', 'CANCELLING')
         AND (leased_until IS NULL OR leased_until < clock_timestamp())
     ORDER BY created_at, id
     LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
+), queue AS (
+    (
+        SELECT convention_id, convention_version, created_at FROM osa.run WHERE state = 'PENDING'
+        ORDER BY convention_id, convention_version, created_at, id
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT next.* FROM queue AS before CROSS JOIN LATERAL (
+        SELECT convention_id, convention_version, created_at FROM osa.run
+        WHERE
+            state = 'PENDING'
+            AND (convention_id, convention_version) > (before.convention_id, before.convention_version)
+        ORDER BY convention_id, convention_version, created_at, id
+        LIMIT 1
+    ) AS next
+), held AS (
+    SELECT convention_id, convention_version, count(*) AS count FROM osa.run
+    WHERE
+        leased_by IS NOT NULL AND state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING')
+        AND leased_until >= clock_timestamp()
+    GROUP BY convention_id, convention_version
+), turn AS MATERIALIZED (
+    SELECT queue.convention_id, queue.convention_version
+    FROM queue LEFT JOIN held USING (convention_id, convention_version)
+    ORDER BY coalesce(held.count, 0), queue.created_at
+), pending AS (
+    SELECT oldest.id FROM turn CROSS JOIN LATERAL (
+        SELECT id FROM osa.run
+        WHERE
+            state = 'PENDING'
+            AND convention_id = turn.convention_id AND convention_version = turn.convention_version
+            AND (leased_until IS NULL OR leased_until < clock_timestamp())
+        ORDER BY created_at, id
+        LIMIT 1
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS oldest
+    WHERE NOT EXISTS (SELECT FROM under_way)
+    LIMIT 1
+), free AS (
+    SELECT id FROM under_way UNION ALL SELECT id FROM pending
 )
 UPDATE osa.run AS r SET leased_by = $1, leased_until = clock_timestamp() + $2::interval, epoch = r.epoch + 1
 FROM free WHERE r.id = free.id

@@ -10,9 +10,12 @@ ALTER TABLE osa.run
             'CANCELLED'
         )
     );
--- The queue by convention, so that runs are taken up from each in turn.
-CREATE INDEX run_queue_convention_idx ON osa.run (convention_id, convention_version, created_at, id)
-    WHERE state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING');
+-- The queue: what was under way, what waits by convention, and what is held (which a renewed lease does not touch).
+DROP INDEX osa.run_queue_idx;
+CREATE INDEX run_under_way_idx ON osa.run (created_at, id) WHERE state IN ('RUNNING', 'PUBLISHING', 'CANCELLING');
+CREATE INDEX run_pending_idx ON osa.run (convention_id, convention_version, created_at, id) WHERE state = 'PENDING';
+CREATE INDEX run_held_idx ON osa.run (convention_id, convention_version)
+    WHERE leased_by IS NOT NULL AND state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING');
 
 -- What an attempt waits for, what the retry policy goes by, and how far the history has its progress.
 ALTER TABLE osa.hook_execution
