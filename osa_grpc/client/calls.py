@@ -243,7 +243,7 @@ def retry_run(name: str, *, request_id: str | None) -> Call[pb.RetryRunRequest, 
 
 
 def review_run(
-    name: str, *, decision: pb.ReviewDecision, reason: str, request_id: str | None
+    name: str, *, decision: pb.ReviewDecision.ValueType, reason: str, request_id: str | None
 ) -> Call[pb.ReviewRunRequest, pb.ReviewRunResponse, pb.Run]:
     """Decide about a run that waits for a review."""
     return Call(
