@@ -10,7 +10,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 from osa_grpc.cli import exit_codes
 from osa_grpc.cli.invocation import Session, connected, full_name
 from osa_grpc.cli.listing import limit_option, show_list
-from osa_grpc.cli.presentation import enum_word
+from osa_grpc.cli.wording import enum_word
 from osa_grpc.wire import pb
 
 

@@ -16,9 +16,9 @@ from osa_grpc.cli.features import first_rows
 from osa_grpc.cli.following import follow_run
 from osa_grpc.cli.output import PlainOutput
 from osa_grpc.cli.plain_table import plain_table
-from osa_grpc.cli.presentation import enum_word, size
 from osa_grpc.cli.run_board import RunBoard, run_board
 from osa_grpc.cli.run_story import outcome_text
+from osa_grpc.cli.wording import enum_word, size
 from osa_grpc.client import Client
 from osa_grpc.wire import pb
 

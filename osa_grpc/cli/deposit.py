@@ -69,10 +69,11 @@ async def deposit(
     follow: bool,
     logs: bool,
 ) -> None:
-    """Deposit FILES: make a draft, upload, submit, and follow the run to its end.
+    """Deposit FILES: make a draft, upload, submit, and follow the run to its end, or until a person has to review it.
 
     With --to it corrects a draft instead, for example after a rejection: FILES replace those of the same name, metadata
-    changes, and it is submitted again. The exit code says how the run ended: 0 published, 10 rejected, 11 failed, 12 cancelled.
+    changes, and it is submitted again. The exit code says how the run ended: 0 published, 10 rejected, 11 failed, 12 cancelled;
+    13: it waits for a review.
     """
     if (convention is None) == (existing is None):
         raise click.UsageError("give either --convention, for a new deposition, or --to, to correct one")
@@ -103,12 +104,22 @@ async def deposit(
             session.out.result({"deposition": draft.name, "run": run.name}, plain=run.name)
             return
         with _hint_when_cut_short(session, f"the run goes on: osa-grpc run watch {run.name}"):
-            finished = await follow_run(client, run, board, logs=logs)
+            finished = await follow_run(client, run, board, logs=logs, until_review=True)
+    _say_what_to_do(session, draft, run, finished)
+    click.get_current_context().exit(exit_codes.of_run(finished.state))
+
+
+def _say_what_to_do(session: Session, draft: pb.Deposition, run: pb.Run, finished: pb.RunFinished) -> None:
+    """Say how to go on with what was not published."""
+    if finished.state == pb.RUN_STATE_AWAITING_REVIEW:
+        session.out.note(f"follow it further: osa-grpc run watch {run.name}")
+        return
     if finished.failure.kind in _HOOKS_OWN:
         session.out.note(f"what the hook printed: osa-grpc run logs {run.name}")
+    if finished.failure.retryable:
+        session.out.note(f"submit again as it is: osa-grpc run retry {run.name}")
     if finished.state != pb.RUN_STATE_COMPLETED:
         session.out.note(f"correct and submit again: osa-grpc deposit --to {draft.name} [FILES] [--set ...]")
-    click.get_current_context().exit(exit_codes.of_run(finished.state))
 
 
 async def _correct(client: Client, draft: pb.Deposition, wanted: Wanted) -> None:

@@ -7,7 +7,7 @@ import click
 from osa_grpc.cli.invocation import Session, connected, full_name
 from osa_grpc.cli.listing import limit_option, show_list
 from osa_grpc.cli.output import as_json
-from osa_grpc.cli.presentation import size
+from osa_grpc.cli.wording import size
 from osa_grpc.wire import pb
 
 

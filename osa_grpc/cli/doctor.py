@@ -16,7 +16,7 @@ import click
 
 from osa_grpc.cli import exit_codes
 from osa_grpc.cli.invocation import Invocation, output_option
-from osa_grpc.cli.presentation import size
+from osa_grpc.cli.wording import size
 from osa_grpc.runtimes.engine_search import find_engine, usual_places, why_silent
 
 _OLDEST_PYTHON = (3, 11)

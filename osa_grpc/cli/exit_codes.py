@@ -18,6 +18,7 @@ NOT_ALLOWED: Final = 8
 REJECTED: Final = 10
 FAILED: Final = 11
 CANCELLED: Final = 12
+AWAITING_REVIEW: Final = 13
 INTERRUPTED: Final = 130
 
 _OF_STATUS: Final = {
@@ -39,6 +40,7 @@ _OF_RUN: Final[dict[int, int]] = {
     pb.RUN_STATE_REJECTED: REJECTED,
     pb.RUN_STATE_FAILED: FAILED,
     pb.RUN_STATE_CANCELLED: CANCELLED,
+    pb.RUN_STATE_AWAITING_REVIEW: AWAITING_REVIEW,
 }
 
 
@@ -48,5 +50,5 @@ def of_status(code: grpc.StatusCode) -> int:
 
 
 def of_run(state: int) -> int:
-    """Return the exit code for the end of a run that was followed."""
+    """Return the exit code for a run that was followed: for its end, or the review that it waits for."""
     return _OF_RUN.get(state, OK)

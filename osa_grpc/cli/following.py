@@ -12,9 +12,18 @@ from osa_grpc.wire import pb
 
 
 async def follow_run(
-    client: Client, run: pb.Run, board: RunBoard, *, label: str = "", logs: bool = False
+    client: Client,
+    run: pb.Run,
+    board: RunBoard,
+    *,
+    label: str = "",
+    logs: bool = False,
+    until_review: bool = False,
 ) -> pb.RunFinished:
-    """Show a run from its first event to its last; return how it ended."""
+    """Show a run from its first event to its last; return how it ended.
+
+    With `until_review` it is also left once it waits for a person; the state returned is AWAITING_REVIEW then.
+    """
     board.run(label, run)
     finished = pb.RunFinished()
 
@@ -43,6 +52,8 @@ async def follow_run(
                 )
             board.event(label, event)
             finished = event.run_finished
+            if until_review and event.WhichOneof("kind") == "review_requested":
+                return pb.RunFinished(state=pb.RUN_STATE_AWAITING_REVIEW)
     return finished
 
 
@@ -57,6 +68,10 @@ async def follow_log(
             client.read_run_log(execution, attempt=attempt, follow=True)
         ) as pieces:
             async for piece in pieces:
+                if piece.gap:
+                    board.log(label, hook, f"{rest} (here bytes may be missing, or be there twice)".strip())
+                    decoder.reset()
+                    rest = ""
                 *lines, rest = (rest + decoder.decode(piece.data)).split("\n")
                 for line in lines:
                     board.log(label, hook, line)

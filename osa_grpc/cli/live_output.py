@@ -17,8 +17,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from osa_grpc.cli.presentation import enum_word, seconds
 from osa_grpc.cli.run_story import HookStory, RunStory
+from osa_grpc.cli.wording import enum_word, seconds
 from osa_grpc.wire import pb
 
 _FRAME_SECONDS = 0.125
@@ -32,6 +32,9 @@ _ENDS: dict[int, str] = {
     pb.RUN_STATE_REJECTED: "yellow",
     pb.RUN_STATE_FAILED: "red",
 }
+
+_KEPT = {"review_requested", "reviewed", "run_finished"}
+"""Events of a run as a whole: their sentences stay."""
 
 
 class LiveBoard:
@@ -73,8 +76,7 @@ class LiveBoard:
         """Take it into the picture; say what must not be overwritten."""
         story = self._stories.setdefault(label, RunStory.of(label, self._hooks))
         sentence = story.take(event)
-        finished = event.WhichOneof("kind") == "run_finished"
-        if sentence is not None and finished:
+        if sentence is not None and event.WhichOneof("kind") in _KEPT:
             style = _ENDS.get(event.run_finished.state, "default")
             self._print(f"[{style}]{escape(f'{label}: {sentence}' if label else sentence)}[/]")
 
@@ -141,6 +143,8 @@ class LiveBoard:
             return Text(word, _ENDS.get(story.finished.state, "default"))
         if story.cancelling:
             return Text("being cancelled", "yellow")
+        if story.in_review:
+            return Text("waits for a review", "yellow")
         running = next((h for h in story.hooks.values() if h.started_at and not h.verdict), None)
         text = running.progress if running is not None else ("" if story.begun else "waits")
         return Text(text, "dim", overflow="ellipsis")

@@ -80,6 +80,9 @@ class PlainOutput:
 
     def log(self, piece: LogPiece) -> None:
         """Write the bytes as they are."""
+        if piece.gap:
+            sys.stdout.flush()
+            self.note("(here bytes may be missing, or be there twice)")
         if piece.truncated:
             sys.stdout.flush()
             self.note("(the server kept no more of this log)")
@@ -120,7 +123,11 @@ class JsonOutput:
 
     def log(self, piece: LogPiece) -> None:
         """Show offset and text; bytes that are no text as U+FFFD."""
-        click.echo(compact_json({"offset": piece.offset, "text": piece.text, "truncated": piece.truncated}))
+        click.echo(
+            compact_json(
+                {"offset": piece.offset, "text": piece.text, "truncated": piece.truncated, "gap": piece.gap}
+            )
+        )
 
     def result(self, fields: Mapping[str, Any], *, plain: str) -> None:
         """Show the fields."""

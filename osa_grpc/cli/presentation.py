@@ -1,25 +1,14 @@
 """What people are shown of each resource: a row in a list, lines when there is one."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, timedelta
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
-from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from osa_grpc.cli.run_presentation import run_details
+from osa_grpc.cli.wording import Pairs, enum_word, instant, size
 from osa_grpc.wire import pb
-
-Pairs = list[tuple[str, str]]
-
-
-class Enum(Protocol):
-    """An enum of the contract."""
-
-    @property
-    def DESCRIPTOR(self) -> EnumDescriptor:  # noqa: N802 - protobuf's word
-        """Its values."""
 
 
 def list_table_header(message: Message) -> Sequence[str]:
@@ -37,45 +26,6 @@ def details_of(message: Message) -> Pairs:
     return [(label, text) for label, text in _DETAILS[type(message)](message) if text]
 
 
-def instant(at: Timestamp) -> str:
-    """Return an instant in local time, to the second; empty when it is not set."""
-    if not at.seconds and not at.nanos:
-        return ""
-    return at.ToDatetime(tzinfo=UTC).astimezone().isoformat(sep=" ", timespec="seconds")
-
-
-def size(count: float) -> str:
-    """Return a number of bytes as people read it."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:  # noqa: PLR2004 - the units' factor
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
-def seconds(duration: timedelta) -> str:
-    """Return a duration as people read it."""
-    total = duration.total_seconds()
-    if total < 60:  # noqa: PLR2004 - a minute
-        return f"{total:.1f} s"
-    return f"{int(total // 60)} min {int(total % 60)} s"
-
-
-def enum_word(enum: Enum, number: int) -> str:
-    """Return an enum value's own word: READY for CONVENTION_STATE_READY; the number, if it is of a newer contract."""
-    names = enum.DESCRIPTOR.values_by_number
-    if number not in names:
-        return str(number)
-    prefix = names[0].name.removesuffix("UNSPECIFIED")
-    return names[number].name.removeprefix(prefix)
-
-
-def failure_text(failure: pb.Failure) -> str:
-    """Return a failure in one line."""
-    kind = enum_word(pb.FailureKind, failure.kind)
-    return f"{kind}: {failure.message}" + (" (another try may succeed)" if failure.retryable else "")
-
-
 def _convention_details(convention: pb.Convention) -> Pairs:
     return [
         ("name", convention.name),
@@ -86,6 +36,7 @@ def _convention_details(convention: pb.Convention) -> Pairs:
         ("description", convention.description),
         ("metadata", "\n".join(_column_line(field) for field in convention.metadata_schema)),
         ("files", _requirements(convention.file_requirements)),
+        ("review", "by a person" if convention.review == pb.REVIEW_MODE_MANUAL else ""),
         ("hooks", "\n".join(f"{hook.name}  {hook.oci.image}" for hook in convention.hooks)),
         ("tables", "\n".join(convention.feature_tables)),
         ("registered", instant(convention.create_time)),
@@ -127,43 +78,6 @@ def _file_details(file: pb.DepositionFile) -> Pairs:
         ("media type", file.media_type),
         ("uploaded", instant(file.create_time)),
     ]
-
-
-def _run_details(run: pb.Run) -> Pairs:
-    return [
-        ("name", run.name),
-        ("srn", run.srn),
-        ("deposition", run.deposition.deposition),
-        ("convention", run.convention),
-        ("state", enum_word(pb.RunState, run.state)),
-        ("rejected", run.rejection_reason),
-        ("failure", failure_text(run.failure) if run.HasField("failure") else ""),
-        ("record", run.record),
-        ("hooks", "\n".join(_execution_line(execution) for execution in run.executions)),
-        ("submitted", instant(run.create_time)),
-        ("ended", instant(run.end_time)),
-    ]
-
-
-def _execution_line(execution: pb.HookExecution) -> str:
-    if execution.state != pb.HOOK_EXECUTION_STATE_FINISHED:
-        return f"{execution.hook}  {enum_word(pb.HookExecutionState, execution.state)}"
-    line = f"{execution.hook}  {enum_word(pb.Verdict, execution.verdict)}"
-    if execution.HasField("start_time") and execution.HasField("end_time"):
-        started, ended = execution.start_time.ToDatetime(), execution.end_time.ToDatetime()
-        line += f"  {seconds(ended - started)}"
-    match execution.verdict:
-        case pb.VERDICT_PASSED:
-            return f"{line}  {rows(execution.row_count)}"
-        case pb.VERDICT_REJECTED:
-            return f"{line}  {execution.rejection_reason}"
-        case _:
-            return f"{line}  {failure_text(execution.failure)}"
-
-
-def rows(count: int) -> str:
-    """Return a number of rows."""
-    return "1 row" if count == 1 else f"{count} rows"
 
 
 def _record_details(record: pb.Record) -> Pairs:
@@ -234,7 +148,7 @@ _DETAILS: Final[dict[type[Message], Callable[[Any], Pairs]]] = {
     pb.Convention: _convention_details,
     pb.Deposition: _deposition_details,
     pb.DepositionFile: _file_details,
-    pb.Run: _run_details,
+    pb.Run: run_details,
     pb.Record: _record_details,
     pb.FeatureTable: _table_details,
     pb.ServerInfo: _server_details,

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import click
 
 from osa_grpc.cli.output import as_json, compact_json
-from osa_grpc.cli.presentation import size
 from osa_grpc.cli.run_story import RunStory
+from osa_grpc.cli.wording import size
 from osa_grpc.wire import pb
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import assert_never
 
-from osa_grpc.cli.presentation import enum_word, failure_text, rows, seconds
+from osa_grpc.cli.run_presentation import cause_text, failure_text, review_text
+from osa_grpc.cli.wording import enum_word, rows, seconds
 from osa_grpc.wire import pb
 
 
@@ -58,7 +59,7 @@ class RunStory:
                 return "waits for a person to approve or reject it"
             case "reviewed":
                 self.in_review = False
-                return _reviewed_text(event.reviewed)
+                return review_text(event.reviewed.decision, event.reviewed.reason)
             case "cancel_requested":
                 self.cancelling = True
                 return "is to be cancelled"
@@ -93,8 +94,11 @@ class RunStory:
     def _hook_retrying(self, event: pb.HookRetrying) -> str:
         hook = self._hook(event.hook)
         hook.attempt, hook.started_at = event.attempt, None
-        hook.progress = f"again, after {failure_text(event.cause)}"
-        return f"{hook.name}: attempt {event.attempt} after {failure_text(event.cause)}"
+        delay = event.retry_delay.ToTimedelta()
+        when = f"in {seconds(delay)}" if delay else "at once"
+        memory = f" with {event.memory} of memory" if event.memory else ""
+        hook.progress = f"attempt {event.attempt} {when}{memory}, after {cause_text(event.cause)}"
+        return f"{hook.name}: {hook.progress}"
 
     def _hook_finished(self, event: pb.HookFinished) -> str:
         hook = self._hook(event.hook)
@@ -110,11 +114,6 @@ class RunStory:
                 hook.outcome = failure_text(event.failure)
         separator = ", " if event.verdict == pb.VERDICT_PASSED else ": "
         return f"{hook.name}: {word} after {hook.duration}{separator}{hook.outcome}"
-
-
-def _reviewed_text(reviewed: pb.Reviewed) -> str:
-    word = "approved" if reviewed.decision == pb.REVIEW_DECISION_APPROVE else "rejected"
-    return f"{word} by a person" + (f": {reviewed.reason}" if reviewed.reason else "")
 
 
 def outcome_text(finished: pb.RunFinished) -> str:

@@ -1,4 +1,4 @@
-"""`osa-grpc run`: look at, watch and cancel runs; read their logs."""
+"""`osa-grpc run`: look at, watch, cancel, retry and review runs; read their logs."""
 
 import contextlib
 
@@ -15,7 +15,7 @@ from osa_grpc.wire import pb
 
 @click.group()
 def run() -> None:
-    """Look at, watch and cancel runs; read their logs."""
+    """Look at, watch, cancel, retry and review runs; read their logs."""
 
 
 @run.command()
@@ -73,6 +73,32 @@ async def _print_events(session: Session, name: str, *, until_now: bool) -> None
 async def cancel(session: Session, *, name: str) -> None:
     """Ask the run NAME to stop."""
     session.out.resource(await session.client.cancel_run(full_name("runs", name)))
+
+
+@run.command()
+@click.argument("name")
+@connected
+async def retry(session: Session, *, name: str) -> None:
+    """Submit the deposition of the run NAME, which is over and did not publish, once more as it is now. Shows the new run."""
+    session.out.resource(await session.client.retry_run(full_name("runs", name)))
+
+
+@run.command()
+@click.argument("name")
+@click.option("--reason", default="", help="Why.")
+@connected
+async def approve(session: Session, *, name: str, reason: str) -> None:
+    """Let the run NAME, which waits for a review, be published."""
+    session.out.resource(await session.client.approve_run(full_name("runs", name), reason=reason))
+
+
+@run.command()
+@click.argument("name")
+@click.option("--reason", required=True, help="Why, for the depositor.")
+@connected
+async def reject(session: Session, *, name: str, reason: str) -> None:
+    """Reject the run NAME, which waits for a review. Its deposition is a draft again, with the reason."""
+    session.out.resource(await session.client.reject_run(full_name("runs", name), reason=reason))
 
 
 @run.command()
