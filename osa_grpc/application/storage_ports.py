@@ -242,8 +242,10 @@ class RunStore(Protocol):
     async def renew(self, lease: RunLease, duration: timedelta) -> None:
         """Prolong it. Raises LeaseLostError."""
 
-    async def release(self, lease: RunLease) -> None:
-        """Let it go, so that another worker can claim the run at once. Does nothing if it was lost."""
+    async def release(self, lease: RunLease, *, not_before: datetime | None = None) -> None:
+        """Let it go, so that another worker can claim the run: at once, or from a time on unless somebody saves it before. Does
+        nothing if it was lost.
+        """
 
     async def lock(self, lease: RunLease) -> Run:
         """Lock the run's row and return the run. Raises LeaseLostError."""

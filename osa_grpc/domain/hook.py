@@ -31,6 +31,23 @@ def _memory(text: str) -> str:
     return text
 
 
+def memory_text(memory_bytes: int) -> str:
+    """Return a number of bytes as limits have it, in the largest unit in which it is whole; of KiB, if in none."""
+    for unit in ("g", "m"):
+        if memory_bytes % _UNITS[unit] == 0:
+            return f"{memory_bytes // _UNITS[unit]}{unit}"
+    return f"{memory_bytes // _UNITS['k']}k"
+
+
+def memory_bytes(text: "MemorySize") -> int:
+    """Return a memory size in bytes."""
+    return int(text[:-1]) * _UNITS[text[-1]]
+
+
+MemorySize = Annotated[str, AfterValidator(_memory)]
+"""A number and a unit: `512m`, `2g`."""
+
+
 def _cpu(text: str) -> str:
     if not re.fullmatch(r"[0-9]{1,4}(\.[0-9]{1,3})?", text):
         raise ValueError("expected a decimal number of cores, for example 0.5 or 2.0")
@@ -43,13 +60,13 @@ class OciLimits(Value):
     """What one container may use."""
 
     timeout_seconds: int = Field(default=300, ge=1, le=MAX_TIMEOUT_SECONDS)
-    memory: Annotated[str, AfterValidator(_memory)] = "2g"
+    memory: MemorySize = "2g"
     cpu: Annotated[str, AfterValidator(_cpu)] = "2.0"
 
     @property
     def memory_bytes(self) -> int:
         """The memory limit in bytes."""
-        return int(self.memory[:-1]) * _UNITS[self.memory[-1]]
+        return memory_bytes(self.memory)
 
     @property
     def cpu_cores(self) -> Decimal:

@@ -5,7 +5,7 @@ So whoever writes has locked the row first, in the same transaction; the store i
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 import asyncpg
@@ -26,7 +26,8 @@ from osa_grpc.domain.run import (
     RunState,
 )
 from osa_grpc.domain.run_event import RunEvent, RunEventKind
-from osa_grpc.storage.paging import newest_first, page_of
+from osa_grpc.storage.listed_tables import RUNS
+from osa_grpc.storage.listing_query import read_keys
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:
@@ -81,9 +82,8 @@ class PostgresRunStore:
 
     async def list(self, query: ListQuery) -> Page[Run]:
         """Return a page, by default the newest first."""
-        page = query.page
-        rows = await self._connection.fetch(_SQL["list"], *newest_first(page, keys=1), page.size + 1)
-        return page_of(rows, page, item=_run, position=("created_at", "id"))
+        keys = await read_keys(self._connection, RUNS, query)
+        return keys.page(await self._connection.fetch(_SQL["list"], keys.column()), _run)
 
     async def claim(self, worker: WorkerId, duration: timedelta) -> RunLease | None:
         """Take a run that nobody holds (or whose lease is overdue); None if there is none.
@@ -98,9 +98,9 @@ class PostgresRunStore:
         if not await self._connection.fetchval(_SQL["renew"], *_under(lease), duration):
             raise _lost(lease)
 
-    async def release(self, lease: RunLease) -> None:
-        """Let it go, so that another worker can claim the run at once. Does nothing if it was lost."""
-        if await self._connection.fetchval(_SQL["release"], *_under(lease)):
+    async def release(self, lease: RunLease, *, not_before: datetime | None = None) -> None:
+        """Let it go, so that another worker can claim the run, at once or from a time on. Does nothing if it was lost."""
+        if await self._connection.fetchval(_SQL["release"], *_under(lease), not_before):
             self._rings.add(RUN_QUEUE)
 
     async def lock(self, lease: RunLease) -> Run:

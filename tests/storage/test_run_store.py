@@ -237,6 +237,44 @@ async def test_a_released_run_can_be_claimed_at_once_and_not_be_written_any_more
     assert taken == RunLease(run=lease.run, worker=OTHER, epoch=lease.epoch + 1)
 
 
+async def waiting_run(storage: PostgresStorage, *, for_: timedelta) -> RunLease:
+    """A run that is RUNNING, and was let go until later; the lease it was let go with."""
+    lease = await held_run(storage)
+    async with storage.transaction() as tx:
+        await tx.runs.save((await tx.runs.lock(lease)).started(at=await tx.now()))
+        await tx.runs.release(lease, not_before=await tx.now() + for_)
+    return lease
+
+
+async def test_a_run_that_waits_for_its_time_is_nobodys_before_and_anybodys_then(
+    storage: PostgresStorage,
+) -> None:
+    await waiting_run(storage, for_=LONG)
+    async with storage.transaction() as tx:
+        assert await tx.runs.claim(OTHER, LONG) is None
+    due = await waiting_run(storage, for_=OVERDUE)
+    async with storage.transaction() as tx:
+        taken = await tx.runs.claim(OTHER, LONG)
+    assert taken is not None
+    assert taken.run == due.run
+
+
+async def test_a_run_that_waits_for_its_time_is_taken_up_at_once_when_somebody_changes_it(
+    storage: PostgresStorage, doorbell: Doorbell
+) -> None:
+    lease = await waiting_run(storage, for_=LONG)
+    with doorbell.subscription(RUN_QUEUE) as bell:
+        async with storage.transaction() as tx:
+            run = await tx.runs.lock_unleased(lease.run)
+            assert run is not None
+            await tx.runs.save(run.cancelling())
+        assert await bell.wait(at_most=NOT_NOW)
+    async with storage.transaction() as tx:
+        taken = await tx.runs.claim(OTHER, LONG)
+    assert taken is not None
+    assert taken.run == lease.run
+
+
 async def test_a_run_whose_row_is_locked_is_left_to_whoever_has_it(storage: PostgresStorage) -> None:
     lease = await held_run(storage, for_=OVERDUE)
     async with storage.transaction() as publishing:

@@ -24,15 +24,14 @@ SELECT r.*, (
 FROM osa.run AS r WHERE r.id = $1
 
 -- name: list
--- $1, $2 created_at and id of the last one before the page, or nulls; $3 how many
+-- $1 the ids of a page's runs (uuid[]), in their order; `listed` counts them from 1
 SELECT r.*, (
     SELECT jsonb_agg(to_jsonb(e) - 'run_id' - 'ordinal' ORDER BY e.ordinal)
     FROM osa.hook_execution AS e WHERE e.run_id = r.id
-) AS executions
-FROM osa.run AS r
-WHERE (r.created_at, r.id) < (coalesce($1::timestamptz, 'infinity'), $2::uuid)
-ORDER BY r.created_at DESC, r.id DESC
-LIMIT $3
+) AS executions, page.listed
+FROM unnest($1::uuid[]) WITH ORDINALITY AS page (id, listed)
+JOIN osa.run AS r ON r.id = page.id
+ORDER BY page.listed
 
 -- name: claim
 -- $1 worker, $2 for how long (interval). The states are spelled out for the indexes. `queue` is a loose index scan: one look
@@ -42,6 +41,7 @@ WITH RECURSIVE under_way AS (
     WHERE
         state IN ('RUNNING', 'PUBLISHING', 'CANCELLING')
         AND (leased_until IS NULL OR leased_until < clock_timestamp())
+        AND (waits_until IS NULL OR waits_until < clock_timestamp())
     ORDER BY created_at, id
     LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
@@ -97,10 +97,11 @@ WHERE id = $1 AND leased_by = $2 AND epoch = $3
 RETURNING true
 
 -- name: release
--- $1 id, $2 worker, $3 epoch: whether there is something left for another worker to do.
-UPDATE osa.run SET leased_by = NULL, leased_until = NULL
+-- $1 id, $2 worker, $3 epoch, $4 before which time nobody is to claim it, or null: whether there is something left for another
+-- worker to do now.
+UPDATE osa.run SET leased_by = NULL, leased_until = NULL, waits_until = $4
 WHERE id = $1 AND leased_by = $2 AND epoch = $3
-RETURNING state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING')
+RETURNING state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING') AND $4::timestamptz IS NULL
 
 -- name: lock
 -- $1 id, $2 worker, $3 epoch
@@ -113,10 +114,10 @@ SELECT true FROM osa.run WHERE id = $1 FOR NO KEY UPDATE
 -- name: save
 -- $1 id, $2 state, $3 failure (JSON), $4 rejection_reason, $5, $6 the record's id and version, $7 started_at,
 -- $8 ended_at, $9 the states that this one may follow (text[]), $10 review (JSON). Whether
--- nobody holds it; no row when the stored state may not be followed.
+-- nobody holds it; no row when the stored state may not be followed. Whoever changes a run that waits for its time ends the wait.
 UPDATE osa.run SET
     state = $2, failure = $3, rejection_reason = $4, record_id = $5, record_version = $6, started_at = $7, ended_at = $8,
-    review = $10
+    review = $10, waits_until = NULL
 WHERE id = $1 AND state = ANY($9::text[])
 RETURNING leased_until IS NULL OR leased_until < clock_timestamp()
 

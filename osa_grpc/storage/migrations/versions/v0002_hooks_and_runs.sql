@@ -1,7 +1,8 @@
--- Runs that wait for a person, and runs that are retries of others.
+-- Runs that wait for a person or for their time, and runs that are retries of others.
 ALTER TABLE osa.run
     ADD COLUMN retry_of uuid,
     ADD COLUMN review jsonb,
+    ADD COLUMN waits_until timestamptz,
     ADD CONSTRAINT run_retry_of_fk FOREIGN KEY (retry_of) REFERENCES osa.run (id),
     DROP CONSTRAINT run_state_check,
     ADD CONSTRAINT run_state_check CHECK (
