@@ -17,10 +17,18 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from osa_grpc.application.run_control import request_cancel, review_run
 from osa_grpc.application.storage_ports import RunLease, Transaction, WorkerId
-from osa_grpc.domain.errors import LeaseLostError
-from osa_grpc.domain.run import RUN_TRANSITIONS, IllegalTransitionError, Run, RunState
-from osa_grpc.domain.run_event import RunFinished, RunStarted
+from osa_grpc.domain.errors import LeaseLostError, PreconditionError
+from osa_grpc.domain.run import (
+    RUN_TRANSITIONS,
+    IllegalTransitionError,
+    ReviewDecision,
+    Ruling,
+    Run,
+    RunState,
+)
+from osa_grpc.domain.run_event import Reviewed, RunFinished, RunStarted
 from osa_grpc.storage.database import Database
 from osa_grpc.storage.doorbell import Doorbell
 from osa_grpc.storage.transaction import PostgresStorage
@@ -30,10 +38,12 @@ T = TypeVar("T")
 
 WORKERS = st.sampled_from([WorkerId("one"), WorkerId("two"), WorkerId("three")])
 DURATIONS = st.sampled_from([LONG, OVERDUE])
+RULINGS = st.builds(Ruling, decision=st.sampled_from(ReviewDecision), reason=st.sampled_from(["why", "so"]))
+TO_CLAIM = {RunState.PENDING, RunState.RUNNING, RunState.PUBLISHING, RunState.CANCELLING}
 
 
 class OneRun(RuleBasedStateMachine):
-    """One run, three workers who may each hold leases of any age, and a user who cancels."""
+    """One run, three workers who may each hold leases of any age, a user who cancels, and one who reviews."""
 
     loop: ClassVar[asyncio.Runner]
     storage: ClassVar[PostgresStorage]
@@ -58,7 +68,7 @@ class OneRun(RuleBasedStateMachine):
     @rule(worker=WORKERS, duration=DURATIONS)
     def a_worker_claims(self, worker: WorkerId, duration: timedelta) -> None:
         lease = self.within(lambda tx: tx.runs.claim(worker, duration))
-        assert (lease is not None) is (self.is_overdue and not self.run.state.is_terminal)
+        assert (lease is not None) is (self.is_overdue and self.run.state in TO_CLAIM)
         if lease is not None:
             assert all(lease.epoch > before.epoch for before in self.leases)
             self.leases.append(lease)
@@ -109,16 +119,35 @@ class OneRun(RuleBasedStateMachine):
             self.sequence += 1
 
     @rule()
-    def the_user_cancels(self) -> None:
-        async def cancel(tx: Transaction) -> Run:
-            run = await tx.runs.lock_unleased(self.run.id)
-            assert run == self.run
-            if RunState.CANCELLING in RUN_TRANSITIONS[run.state]:
-                run = run.cancelling()
-                await tx.runs.save(run)
-            return run
+    def somebody_cancels(self) -> None:
+        before = self.run
+        try:
+            self.run = self.within(lambda tx: request_cancel(tx, before.id))
+        except PreconditionError:
+            assert before.state not in {RunState.CANCELLING, RunState.CANCELLED}
+            assert RunState.CANCELLING not in RUN_TRANSITIONS[before.state]
+            return
+        assert self.run.state in {RunState.CANCELLING, RunState.CANCELLED}
+        if before.state is RunState.PENDING:
+            assert self.run.state is RunState.CANCELLED
+        self.sequence = self.run.last_sequence
 
-        self.run = self.within(cancel)
+    @rule(ruling=RULINGS)
+    def somebody_reviews(self, ruling: Ruling) -> None:
+        before = self.run
+        try:
+            self.run = self.within(lambda tx: review_run(tx, before.id, ruling))
+        except PreconditionError:
+            assert before.state is not RunState.AWAITING_REVIEW
+            assert before.review is None or before.review.decision is not ruling.decision
+            return
+        assert self.run.review is not None
+        assert self.run.review.decision is ruling.decision
+        if before.review is not None:
+            assert self.run == before
+            return
+        assert before.state is RunState.AWAITING_REVIEW
+        self.sequence = self.run.last_sequence
 
     @rule(state=st.sampled_from(RunState))
     def somebody_writes_past_the_stores(self, state: RunState) -> None:
@@ -147,6 +176,8 @@ class OneRun(RuleBasedStateMachine):
         assert [event.sequence for event in history.events] == list(range(1, self.sequence + 1))
         ends = [event for event in history.events if isinstance(event.body, RunFinished)]
         assert ends == ([history.events[-1]] if self.run.state.is_terminal else [])
+        reviews = [event for event in history.events if isinstance(event.body, Reviewed)]
+        assert len(reviews) <= (self.run.review is not None)
         assert history.is_complete is self.run.state.is_terminal
 
     def _is_refused(self, lease: RunLease, work: Callable[[Transaction], Awaitable[None]]) -> bool:
