@@ -13,7 +13,7 @@ from typing import Final
 from lark import Lark, Token, Transformer
 from lark.exceptions import UnexpectedCharacters, UnexpectedInput, UnexpectedToken
 
-from osa_grpc.application.literals import EXPECTED, literal_value
+from osa_grpc.application.literals import expected_value, literal_value
 from osa_grpc.application.query_errors import shown, syntax_error, type_error, unknown_column
 from osa_grpc.domain.column import ColumnType, QueryColumn
 from osa_grpc.domain.filter import (
@@ -201,7 +201,7 @@ class _Reader:
         if part.value.type == "STAR":
             return Present(column=column)
         if part.operator.type == "HAS":
-            return Contains(column=column, value=_value(column, part.value))
+            return Contains(column=column, value=_value(column, part.value, is_whole=False))
         operator = Operator(str(part.operator))
         allowed = _operators(column)
         if operator not in allowed:
@@ -218,7 +218,7 @@ class _Reader:
 def _operators(column: QueryColumn) -> Sequence[Operator]:
     if column.type is ColumnType.JSON:
         return ()
-    if column.type is ColumnType.BOOLEAN:
+    if column.type is ColumnType.BOOLEAN or column.words or column.resource is not None:
         return (Operator.EQUAL, Operator.NOT_EQUAL)
     return tuple(Operator)
 
@@ -233,7 +233,7 @@ def _flat(operands: Sequence[Filter], kind: type[And] | type[Or]) -> tuple[Filte
     return tuple(flat)
 
 
-def _value(column: QueryColumn, token: Token) -> FilterValue:
+def _value(column: QueryColumn, token: Token, *, is_whole: bool = True) -> FilterValue:
     offset = _at(token)
     quoted = token.type == "STRING"
     if not quoted and token in _KEYWORDS:
@@ -242,9 +242,9 @@ def _value(column: QueryColumn, token: Token) -> FilterValue:
         )
     text = _unquoted(token, offset) if quoted else str(token)
     try:
-        return literal_value(column.type, text, quoted=quoted)
+        return literal_value(column, text, quoted=quoted, is_whole=is_whole)
     except ValueError:
-        expected = EXPECTED[column.type]
+        expected = expected_value(column)
         raise type_error(
             "filter", offset, column=column.name, expected=expected, found=shown(str(token))
         ) from None

@@ -6,10 +6,11 @@ import uuid
 from datetime import UTC, date, datetime
 from typing import Final
 
-from osa_grpc.domain.column import ColumnType
+from osa_grpc.domain.column import ColumnType, QueryColumn
 from osa_grpc.domain.filter import FilterValue
+from osa_grpc.domain.names import name_parts
 
-EXPECTED: Final[dict[ColumnType, str]] = {
+_EXPECTED: Final[dict[ColumnType, str]] = {
     ColumnType.TEXT: "text",
     ColumnType.NUMBER: "a number",
     ColumnType.INTEGER: "an integer between -2^63 and 2^63-1",
@@ -19,7 +20,6 @@ EXPECTED: Final[dict[ColumnType, str]] = {
     ColumnType.UUID: "a UUID",
     ColumnType.JSON: "text, a number, true or false",
 }
-"""What a literal for a column of each type may be."""
 
 _NUMBER = re.compile(r"-?[0-9]{1,400}(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -29,15 +29,30 @@ _INSTANT = re.compile(
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-def literal_value(kind: ColumnType, text: str, *, quoted: bool) -> FilterValue:
+def expected_value(column: QueryColumn) -> str:
+    """Return what a literal that is compared with the column may be, in words."""
+    if column.words:
+        return f"one of {', '.join(column.words)}"
+    return column.resource.value if column.resource is not None else _EXPECTED[column.type]
+
+
+def literal_value(column: QueryColumn, text: str, *, quoted: bool, is_whole: bool = True) -> FilterValue:
     """Return the value that a literal means for a column.
 
     Numbers, true and false are written without quotes; times, dates and UUIDs as one likes. For JSON the literal's own form says
-    what it is.
+    what it is. A column of names is compared with whole ones, but may contain anything.
 
     Raises:
         ValueError: it is not a value of such a column.
     """
+    if column.words and text not in column.words:
+        raise ValueError("another word")
+    if column.resource is not None and is_whole:
+        name_parts(column.resource, text)
+    return _typed(column.type, text, quoted=quoted)
+
+
+def _typed(kind: ColumnType, text: str, *, quoted: bool) -> FilterValue:
     match kind:
         case ColumnType.TEXT:
             return text

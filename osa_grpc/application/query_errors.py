@@ -36,6 +36,15 @@ def unknown_column(field: Field, offset: int, *, column: str, known: Iterable[st
     )
 
 
+def foreign_position() -> InvalidRequestError:
+    """Return the error of a page token whose position no page of this list gave, for example because somebody made it up."""
+    reason = "INVALID_PAGE_TOKEN"
+    message = "expected the token of a page before, with the same query"
+    return InvalidRequestError(
+        [Violation(at=FieldPath("page_token"), message=message, reason=reason)], reason=reason
+    )
+
+
 def shown(text: str) -> str:
     """Return a text as a message may show it."""
     return f"{text[:40]}…" if len(text) > 40 else text  # noqa: PLR2004 - the length

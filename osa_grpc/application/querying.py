@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from osa_grpc.application.filtering import parse_filter, parse_order_by
+from osa_grpc.application.query_errors import foreign_position
 from osa_grpc.application.storage_ports import Page, PageRequest, Storage, Transaction
 from osa_grpc.domain.column import SYSTEM_COLUMNS, ColumnType, QueryColumn
 from osa_grpc.domain.errors import InvalidRequestError, NotFoundError, Violation
@@ -11,7 +12,7 @@ from osa_grpc.domain.feature import FeatureTable
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.filter import FeatureQuery, FeatureRow, SortKey
 from osa_grpc.domain.names import feature_table_name
-from osa_grpc.domain.position import TEXT_KEY_CHARACTERS, parse_position
+from osa_grpc.domain.position import TEXT_KEY_CHARACTERS, PositionError, parse_position
 
 DEFAULT_PAGE_SIZE: Final = 100
 MAX_PAGE_SIZE: Final = 10_000
@@ -130,13 +131,8 @@ def _check_position(after: Sequence[str] | None, order: Sequence[SortKey]) -> No
         return
     try:
         parse_position(after, order)
-    except ValueError as error:
-        violation = Violation(
-            at=FieldPath("page_token"),
-            message="expected the token of a page before, with filter, order_by and columns unchanged",
-            reason="INVALID_PAGE_TOKEN",
-        )
-        raise InvalidRequestError([violation], reason="INVALID_PAGE_TOKEN") from error
+    except PositionError as error:
+        raise foreign_position() from error
 
 
 def _described_bytes(columns: Sequence[QueryColumn]) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, StringConstraints, model_validator
 
-from osa_grpc.domain.names import PgIdentifier
+from osa_grpc.domain.names import PgIdentifier, ResourceKind
 from osa_grpc.domain.value import Value
 
 
@@ -96,7 +96,7 @@ _JSON_TYPES: Final[dict[JsonType, ColumnType]] = {
 
 
 class QueryColumn(Value):
-    """A column as a query sees it: the contract's `ColumnInfo`."""
+    """A column as a query sees it: the contract's `ColumnInfo`; or a field of a resource that lists are filtered by."""
 
     name: str
     type: ColumnType
@@ -104,6 +104,10 @@ class QueryColumn(Value):
     required: bool = False
     description: str = ""
     unit: str = ""
+    words: tuple[str, ...] = ()
+    """All that a text may be, where it is one of a few words."""
+    resource: ResourceKind | None = None
+    """What a text is the name of."""
 
     @classmethod
     def of(cls, column: ColumnDef) -> Self:

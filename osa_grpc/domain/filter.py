@@ -38,7 +38,7 @@ class Comparison:
 @dataclass(frozen=True, kw_only=True)
 class Contains:
     """`column:value`: the text contains it, in any case; for JSON arrays: one of the elements is it; for objects: it has that key;
-    for other types: equal.
+    for other types, and for columns of a few words: equal.
     """
 
     column: QueryColumn

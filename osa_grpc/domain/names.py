@@ -1,13 +1,14 @@
 """Names: identifiers, ids, and the resource names made of them.
 
 `conventions/{id}@{version}`, `depositions/{id}`, `depositions/{id}/files/{file}`, `runs/{id}`,
-`runs/{id}/executions/{hook}`, `records/{id}@{version}`, `featureTables/{hook}`.
+`runs/{id}/executions/{hook}`, `records/{id}@{version}`, `featureTables/{hook}`, `hooks/{hook}`, `deliveries/{number}`.
 """
 
 import re
 import unicodedata
 import uuid
-from typing import Annotated, NewType
+from enum import StrEnum
+from typing import Annotated, Final, NewType, assert_never
 
 from pydantic import AfterValidator, StringConstraints
 
@@ -56,6 +57,8 @@ DepositionId = NewType("DepositionId", str)
 RunId = NewType("RunId", str)
 RecordId = NewType("RecordId", str)
 ExecutionId = NewType("ExecutionId", uuid.UUID)
+
+_MAX_NUMBER: Final = 2**63 - 1
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -129,6 +132,16 @@ def feature_table_name(hook: str) -> str:
     return f"featureTables/{hook}"
 
 
+def hook_name(hook: str) -> str:
+    """Return `hooks/{hook}`."""
+    return f"hooks/{hook}"
+
+
+def delivery_name(delivery: int) -> str:
+    """Return `deliveries/{number}`."""
+    return f"deliveries/{delivery}"
+
+
 def _match(pattern: str, name: str, expected: str) -> re.Match[str]:
     match = re.fullmatch(pattern, name, re.DOTALL)
     if match is None:
@@ -177,3 +190,50 @@ def parse_record_name(name: str) -> RecordRef:
 def parse_feature_table_name(name: str) -> str:
     """Read `featureTables/{hook}`. Raises ValueError, which says what was expected."""
     return _match(r"featureTables/([a-z][a-z0-9_]{0,62})", name, "featureTables/{hook}")[1]
+
+
+def parse_hook_name(name: str) -> str:
+    """Read `hooks/{hook}`. Raises ValueError, which says what was expected."""
+    return _match(r"hooks/([a-z][a-z0-9_]{0,62})", name, "hooks/{hook}")[1]
+
+
+def parse_delivery_name(name: str) -> int:
+    """Read `deliveries/{number}`. Raises ValueError, which says what was expected."""
+    expected = "deliveries/{number}"
+    number = int(_match(r"deliveries/([1-9][0-9]{0,18})", name, expected)[1])
+    if number > _MAX_NUMBER:
+        raise ValueError(f"expected {expected}, found {name!r}")
+    return number
+
+
+class ResourceKind(StrEnum):
+    """A kind of resource that lists can be filtered by; the value is the form of its names."""
+
+    CONVENTION = "conventions/{id}@{version}"
+    DEPOSITION = "depositions/{id}"
+    RUN = "runs/{id}"
+    RECORD = "records/{id}@{version}"
+    DELIVERY = "deliveries/{number}"
+
+
+def name_parts(kind: ResourceKind, name: str) -> tuple[str | int, ...]:
+    """Return what a resource's name is made of: its id, and its version where it has one.
+
+    Raises:
+        ValueError: it is no name of such a resource.
+    """
+    match kind:
+        case ResourceKind.CONVENTION:
+            convention = parse_convention_name(name)
+            return convention.id, convention.version
+        case ResourceKind.DEPOSITION:
+            return (parse_deposition_name(name),)
+        case ResourceKind.RUN:
+            return (parse_run_name(name),)
+        case ResourceKind.RECORD:
+            record = parse_record_name(name)
+            return record.id, record.version
+        case ResourceKind.DELIVERY:
+            return (parse_delivery_name(name),)
+        case unhandled:
+            assert_never(unhandled)

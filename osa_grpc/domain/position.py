@@ -3,7 +3,7 @@
 import json
 import uuid
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Final
 
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter
@@ -26,6 +26,10 @@ _VALUES: Final[dict[ColumnType, TypeAdapter[Any]]] = {
 }
 
 
+class PositionError(ValueError):
+    """A position that no page of this listing gave."""
+
+
 def position_text(value: CellValue) -> str:
     """Return a sort key's value as JSON."""
     if isinstance(value, date):  # and so an instant
@@ -39,13 +43,18 @@ def parse_position(texts: Sequence[str], order: Sequence[SortKey]) -> list[CellV
     """Return the sort keys' values.
 
     Raises:
-        ValueError: it is not a position of this order.
+        PositionError: it is not a position of this order.
     """
-    return [_value(text, key) for text, key in zip(texts, order, strict=True)]
+    try:
+        return [_value(text, key) for text, key in zip(texts, order, strict=True)]
+    except (ValueError, OverflowError) as error:
+        raise PositionError("not a position of this order") from error
 
 
 def _value(text: str, key: SortKey) -> CellValue:
     if text == "null" and not key.column.required:
         return None
     value: CellValue = _VALUES[key.column.type].validate_json(text)
-    return value
+    return (
+        value.astimezone(UTC) if isinstance(value, datetime) else value
+    )  # overflows before the first instant there is

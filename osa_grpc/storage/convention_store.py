@@ -4,6 +4,7 @@ import asyncpg
 
 from osa_grpc.application.ports import convention_bell
 from osa_grpc.application.storage_ports import Page, PageRequest
+from osa_grpc.domain.column import ColumnType
 from osa_grpc.domain.convention import Convention, ConventionDefinition, ConventionState
 from osa_grpc.domain.names import ConventionRef
 from osa_grpc.storage.paging import newest_first, page_of
@@ -45,7 +46,9 @@ class PostgresConventionStore:
 
     async def list(self, page: PageRequest) -> Page[Convention]:
         """Return a page, the newest first."""
-        rows = await self._connection.fetch(_SQL["list"], *newest_first(page, keys=2), page.size + 1)
+        rows = await self._connection.fetch(
+            _SQL["list"], *newest_first(page, ColumnType.TEXT, ColumnType.TEXT), page.size + 1
+        )
         return page_of(rows, page, item=_convention, position=("created_at", "id", "version"))
 
     async def mark_pending(self, ref: ConventionRef) -> bool:

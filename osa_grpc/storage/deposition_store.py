@@ -5,9 +5,12 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from osa_grpc.application.storage_ports import ListQuery, Page, PageRequest
+from osa_grpc.domain.column import ColumnType
 from osa_grpc.domain.deposition import Deposition, DepositionFile, DepositionState
 from osa_grpc.domain.names import ConventionRef, DepositionId, RecordRef, RunId
-from osa_grpc.storage.paging import newest_first, page_of
+from osa_grpc.storage.listed_tables import DEPOSITIONS
+from osa_grpc.storage.listing_query import read_keys
+from osa_grpc.storage.paging import page_of, position_of
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:
@@ -41,9 +44,8 @@ class PostgresDepositionStore:
 
     async def list(self, query: ListQuery) -> Page[Deposition]:
         """Return a page, by default the newest first."""
-        page = query.page
-        rows = await self._connection.fetch(_SQL["list"], *newest_first(page, keys=1), page.size + 1)
-        return page_of(rows, page, item=_deposition, position=("created_at", "id"))
+        keys = await read_keys(self._connection, DEPOSITIONS, query)
+        return keys.page(await self._connection.fetch(_SQL["list"], keys.column()), _deposition)
 
     async def save(self, deposition: Deposition) -> Deposition:
         """Write metadata, state, run, record and rejection reason; raises `revision`, and gives back what is stored.
@@ -92,7 +94,7 @@ class PostgresDepositionStore:
 
     async def list_files(self, deposition: DepositionId, page: PageRequest) -> Page[DepositionFile]:
         """Return a page, by name."""
-        (after,) = page.after or (None,)
+        (after,) = position_of(page, ColumnType.TEXT)
         rows = await self._connection.fetch(_FILE_SQL["list_files"], deposition, after, page.size + 1)
         return page_of(rows, page, item=_file, position=("file_name",))
 

@@ -20,7 +20,8 @@ from osa_grpc.domain.events import (
     RunFinished,
     StoredEvent,
 )
-from osa_grpc.storage.paging import page_of
+from osa_grpc.storage.listed_tables import DELIVERIES
+from osa_grpc.storage.listing_query import read_keys
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:
@@ -106,11 +107,8 @@ class PostgresEventStore:
 
     async def list_deliveries(self, query: ListQuery) -> Page[Delivery]:
         """Return a page, by default the newest first."""
-        (after,) = query.page.after or (None,)
-        rows = await self._connection.fetch(
-            _SQL["list_deliveries"], None if after is None else int(after), query.page.size + 1
-        )
-        return page_of(rows, query.page, item=_delivery, position=("id",))
+        keys = await read_keys(self._connection, DELIVERIES, query)
+        return keys.page(await self._connection.fetch(_SQL["list_deliveries"], keys.column()), _delivery)
 
     async def set_delivery_state(self, delivery: int, state: DeliveryState) -> Delivery:
         """Make a delivery that was locked in this transaction PENDING (due at once, its attempts reset) or DISCARDED. Whoever holds

@@ -12,11 +12,13 @@ import sqlalchemy as sa
 
 from osa_grpc.application.storage_ports import Page
 from osa_grpc.domain.column import ColumnType, QueryColumn
-from osa_grpc.domain.filter import CellValue, FeatureQuery, FeatureRow, SortKey
-from osa_grpc.domain.position import TEXT_KEY_CHARACTERS, parse_position, position_text
+from osa_grpc.domain.filter import CellValue, FeatureQuery, FeatureRow
+from osa_grpc.domain.position import parse_position, position_text
 from osa_grpc.domain.row_size import VARIABLE_TYPES, fixed_bytes
-from osa_grpc.storage.feature_filter import columns_of, condition, literal
-from osa_grpc.storage.feature_table import compile_statement, query_table
+from osa_grpc.storage.compilation import compile_statement
+from osa_grpc.storage.feature_table import query_table
+from osa_grpc.storage.filter_condition import columns_of, condition
+from osa_grpc.storage.keyset import beyond, ordered, sort_value
 
 if TYPE_CHECKING:
     from osa_grpc.storage.database import Connection
@@ -66,14 +68,14 @@ def _select(query: FeatureQuery, limit: int) -> sa.Select[Any]:
     used = [*query.columns, *(key.column for key in query.order), *_filtered(query)]
     table = query_table(query.hook, used)
     values = [_value(table, column).label(f"v{i}") for i, column in enumerate(query.columns)]
-    keys = [_key(table, key.column).label(f"k{i}") for i, key in enumerate(query.order)]
-    statement = sa.select(*values, *keys).limit(limit)
+    keys = [sort_value(table.c[key.column.name], key.column) for key in query.order]
+    statement = sa.select(*values, *(key.label(f"k{i}") for i, key in enumerate(keys))).limit(limit)
     if query.filter is not None:
-        statement = statement.where(condition(query.filter, table))
+        statement = statement.where(condition(query.filter, table.c))
     if query.after is not None:
         position = parse_position(query.after, query.order)
-        statement = statement.where(_after(table, query.order, position))
-    statement = statement.order_by(*(_ordered(_key(table, key.column), key) for key in query.order))
+        statement = statement.where(beyond(keys, query.order, position))
+    statement = statement.order_by(*map(ordered, keys, query.order))
     return _measured(query, statement.subquery("page"))
 
 
@@ -85,7 +87,7 @@ def _measured(query: FeatureQuery, page: sa.Subquery) -> sa.Select[Any]:
         if column.type in VARIABLE_TYPES
     ]
     size = sum(texts, start=fixed)
-    order = [_ordered(page.c[f"k{i}"], key) for i, key in enumerate(query.order)]
+    order = [ordered(page.c[f"k{i}"], key) for i, key in enumerate(query.order)]
     running = sa.cast(sa.func.sum(size).over(order_by=order, rows=(None, 0)), sa.BigInteger())
     sized = sa.select(running.label("running"), size.label("size"), *page.c).subquery("sized")
     fits = sa.or_(sized.c.running <= query.max_bytes, sized.c.running == sized.c.size)
@@ -96,42 +98,13 @@ def _measured(query: FeatureQuery, page: sa.Subquery) -> sa.Select[Any]:
             for i, column in enumerate(query.columns)
         ),
         *(sized.c[f"k{i}"] for i in range(len(query.order))),
-    ).order_by(*(_ordered(sized.c[f"k{i}"], key) for i, key in enumerate(query.order)))
+    ).order_by(*(ordered(sized.c[f"k{i}"], key) for i, key in enumerate(query.order)))
 
 
 def _value(table: sa.TableClause, column: QueryColumn) -> sa.ColumnElement[Any]:
     if column.type is ColumnType.JSON:
         return sa.cast(table.c[column.name], sa.Text())
     return table.c[column.name]
-
-
-def _key(table: sa.TableClause, column: QueryColumn) -> sa.ColumnElement[Any]:
-    if column.type is ColumnType.TEXT and not column.system:
-        return sa.func.left(table.c[column.name], TEXT_KEY_CHARACTERS, type_=table.c[column.name].type)
-    return table.c[column.name]
-
-
-def _ordered(value: sa.ColumnElement[Any], key: SortKey) -> sa.ColumnElement[Any]:
-    ordered = value.desc() if key.descending else value.asc()
-    return ordered if key.column.required else ordered.nulls_last()
-
-
-def _after(
-    table: sa.TableClause, order: Sequence[SortKey], position: Sequence[CellValue]
-) -> sa.ColumnElement[bool]:
-    """Whether a row comes after the position: beyond it in one key, equal in those before."""
-    result: sa.ColumnElement[bool] = sa.false()
-    for key, value in reversed(list(zip(order, position, strict=True))):
-        column = _key(table, key.column)
-        if value is None:  # nulls come last, so that nothing is beyond one
-            result = sa.and_(column.is_(None), result)
-            continue
-        limit = literal(key.column, value)
-        beyond = column < limit if key.descending else column > limit
-        if not key.column.required:
-            beyond = sa.or_(beyond, column.is_(None))
-        result = sa.or_(beyond, sa.and_(column == limit, result))
-    return result
 
 
 def _filtered(query: FeatureQuery) -> list[QueryColumn]:

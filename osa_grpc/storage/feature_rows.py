@@ -10,8 +10,9 @@ from osa_grpc.application.storage_ports import Page
 from osa_grpc.domain.filter import FeatureQuery, FeatureRow
 from osa_grpc.domain.hook import HookDefinition
 from osa_grpc.domain.names import ExecutionId
+from osa_grpc.storage.compilation import compile_statement
 from osa_grpc.storage.feature_query import read_page
-from osa_grpc.storage.feature_table import SCHEMA, compile_statement, feature_table
+from osa_grpc.storage.feature_table import SCHEMA, feature_table
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:

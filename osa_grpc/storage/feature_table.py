@@ -1,51 +1,21 @@
-"""What a feature table is in Postgres: from the feature's spec to a `sqlalchemy.Table`, from which all its SQL derives.
-
-SQLAlchemy serves as a compiler only: the compiled text and its parameters run on asyncpg.
-"""
+"""What a feature table is in Postgres: from the feature's spec to a `sqlalchemy.Table`, from which all its SQL derives."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.dialects.postgresql.base import PGDDLCompiler
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.schema import CreateIndex, CreateTable, SetColumnComment
 
 from osa_grpc.domain.column import ColumnDef, ColumnType, QueryColumn
 from osa_grpc.domain.hook import TableFeatureSpec
+from osa_grpc.storage.compilation import compile_ddl, sql_type
 
 SCHEMA: Final = "features"
 _MAX_NAME_BYTES: Final = 63
 _HASH_LETTERS: Final = 8
-
-# Texts sort and compare by their code points, whatever the database's locale: pages have one order.
-_SQL_TYPES: Final[dict[ColumnType, sa.types.TypeEngine[Any]]] = {
-    ColumnType.TEXT: sa.Text(collation="C"),
-    ColumnType.NUMBER: sa.Double(),
-    ColumnType.INTEGER: sa.BigInteger(),
-    ColumnType.BOOLEAN: sa.Boolean(),
-    ColumnType.TIMESTAMP: sa.DateTime(timezone=True),
-    ColumnType.DATE: sa.Date(),
-    ColumnType.UUID: sa.Uuid(),
-    ColumnType.JSON: JSONB(),
-}
-TYPE_NAMES: Final[dict[ColumnType, str]] = {
-    ColumnType.TEXT: "text",
-    ColumnType.NUMBER: "double precision",
-    ColumnType.INTEGER: "bigint",
-    ColumnType.BOOLEAN: "boolean",
-    ColumnType.TIMESTAMP: "timestamp with time zone",
-    ColumnType.DATE: "date",
-    ColumnType.UUID: "uuid",
-    ColumnType.JSON: "jsonb",
-}
-"""What Postgres's `format_type` calls each type."""
-
-_DIALECT = asyncpg_dialect()  # type: ignore[no-untyped-call]
-_DIALECT._backslash_escapes = False  # noqa: SLF001 - known of a server only when connected; standard_conforming_strings is on
 
 
 class _NamedIdentity(sa.Identity):
@@ -71,7 +41,7 @@ def feature_table(hook: str, spec: TableFeatureSpec) -> sa.Table:
         sa.quoted_name(hook, quote=True),
         metadata,
         sa.Column("id", sa.BigInteger(), _NamedIdentity(derived_name(hook, "id_seq")), nullable=False),
-        sa.Column("record_srn", _SQL_TYPES[ColumnType.TEXT], nullable=False),
+        sa.Column("record_srn", sql_type(ColumnType.TEXT), nullable=False),
         sa.Column("execution_id", sa.Uuid(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.func.now(), nullable=False),
         *(_declared(column) for column in spec.columns),
@@ -97,7 +67,7 @@ def _declared(column: ColumnDef) -> sa.Column[Any]:
     unit = f"[{column.unit}]" if column.unit else ""
     return sa.Column(
         sa.quoted_name(column.name, quote=True),
-        _SQL_TYPES[column.column_type],
+        sql_type(column.column_type),
         nullable=not column.required,
         comment=f"{column.description} {unit}".strip() or None,
     )
@@ -108,16 +78,11 @@ def query_table(hook: str, columns: Sequence[QueryColumn]) -> sa.TableClause:
     return sa.table(
         sa.quoted_name(hook, quote=True),
         *(
-            sa.column(sa.quoted_name(name, quote=True), _SQL_TYPES[kind])
+            sa.column(sa.quoted_name(name, quote=True), sql_type(kind))
             for name, kind in {column.name: column.type for column in columns}.items()
         ),
         schema=SCHEMA,
     )
-
-
-def sql_type(kind: ColumnType) -> sa.types.TypeEngine[Any]:
-    """Return a column's type in SQL."""
-    return _SQL_TYPES[kind]
 
 
 def derived_name(hook: str, suffix: str) -> str:
@@ -161,15 +126,3 @@ class _AddColumn(sa.schema.ExecutableDDLElement):
 def _add_column(element: _AddColumn, compiler: PGDDLCompiler, **_: Any) -> str:  # noqa: ANN401 - as SQLAlchemy calls it
     table = compiler.preparer.format_table(element.column.table)
     return f"ALTER TABLE {table} ADD COLUMN {compiler.get_column_specification(element.column)}"  # type: ignore[no-untyped-call]
-
-
-def compile_ddl(element: sa.schema.ExecutableDDLElement) -> str:
-    """Return a definition's text."""
-    return str(element.compile(dialect=_DIALECT))
-
-
-def compile_statement(statement: sa.sql.ClauseElement) -> tuple[str, list[Any]]:
-    """Return a statement's text and its parameters, in order."""
-    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    assert isinstance(compiled, sa.sql.compiler.SQLCompiler)
-    return str(compiled), [compiled.params[name] for name in compiled.positiontup or ()]

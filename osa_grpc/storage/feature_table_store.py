@@ -12,20 +12,20 @@ import asyncpg
 import sqlalchemy as sa
 
 from osa_grpc.application.storage_ports import Page, PageRequest
+from osa_grpc.domain.column import ColumnType
 from osa_grpc.domain.errors import ColumnConflict, ConflictError
 from osa_grpc.domain.feature import FeatureTable, merge_feature_spec, query_columns
 from osa_grpc.domain.hook import FeatureSpec, HookDefinition, TableFeatureSpec
 from osa_grpc.domain.names import ConventionRef
+from osa_grpc.storage.compilation import TYPE_NAMES, compile_statement
 from osa_grpc.storage.feature_table import (
-    TYPE_NAMES,
     addition,
     comments,
-    compile_statement,
     creation,
     feature_table,
     query_table,
 )
-from osa_grpc.storage.paging import page_of
+from osa_grpc.storage.paging import page_of, position_of
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class PostgresFeatureTableStore:
 
     async def list(self, page: PageRequest) -> Page[FeatureTable]:
         """Return a page of those that were made, by name."""
-        last = page.after[0] if page.after else None
+        (last,) = position_of(page, ColumnType.TEXT)
         rows = await self._connection.fetch(_SQL["list"], last, page.size + 1)
         found = page_of(rows, page, item=_entry, position=("hook",))
         return replace(found, items=await self._completed(found.items))

@@ -3,10 +3,11 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from osa_grpc.application.storage_ports import Page, PageRequest
+from osa_grpc.domain.column import ColumnType
 from osa_grpc.domain.convention import ConventionDefinition
 from osa_grpc.domain.hook_summary import HookSummary, HookUse, VerdictCounts
 from osa_grpc.domain.names import ConventionRef
-from osa_grpc.storage.paging import newest_first, page_of
+from osa_grpc.storage.paging import newest_first, page_of, position_of
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:
@@ -28,14 +29,14 @@ class PostgresHookStore:
 
     async def list(self, page: PageRequest) -> Page[HookSummary]:
         """Return a page, by name."""
-        (after,) = page.after or (None,)
+        (after,) = position_of(page, ColumnType.TEXT)
         rows = await self._connection.fetch(_SQL["list"], after, page.size + 1)
         return page_of(rows, page, item=_summary, position=("hook",))
 
     async def list_uses(self, hook: str, page: PageRequest) -> Page[HookUse]:
         """Return a page of the conventions that use it, the newest first."""
         rows = await self._connection.fetch(
-            _SQL["list_uses"], hook, *newest_first(page, keys=2), page.size + 1
+            _SQL["list_uses"], hook, *newest_first(page, ColumnType.TEXT, ColumnType.TEXT), page.size + 1
         )
         return page_of(rows, page, item=lambda row: _use(row, hook), position=("created_at", "id", "version"))
 

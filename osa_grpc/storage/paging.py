@@ -1,12 +1,14 @@
 """Pages by position (keyset): the same whatever is added meanwhile, and as quick far down as at the start."""
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
 from typing import TypeVar
 
 import asyncpg
 
 from osa_grpc.application.storage_ports import Page, PageRequest
+from osa_grpc.domain.column import ColumnType, QueryColumn
+from osa_grpc.domain.filter import CellValue, SortKey
+from osa_grpc.domain.position import parse_position, position_text
 
 T = TypeVar("T")
 
@@ -20,18 +22,25 @@ def page_of(
 ) -> Page[T]:
     """Make a page of rows, of which one more than asked for was read; `position` names the columns listed by."""
     kept = rows[: request.size]
-    positions = [[_text(row[column]) for column in position] for row in kept]
+    positions = [[position_text(row[column]) for column in position] for row in kept]
     after = positions[-1] if len(rows) > len(kept) and kept else None
     return Page(items=[item(row) for row in kept], after=after, positions=positions)
 
 
-def newest_first(request: PageRequest, *, keys: int) -> tuple[datetime | str | None, ...]:
-    """Return the position's `created_at` and the keys after it, for the database; nulls for the first page."""
+def position_of(request: PageRequest, *types: ColumnType) -> Sequence[CellValue]:
+    """Return the values of the columns listed by, of these types, behind which the page begins; nulls for the first page.
+
+    Raises:
+        PositionError: `after` is not a position of this list.
+    """
     if request.after is None:
-        return (None,) * (1 + keys)
-    created_at, *rest = request.after
-    return datetime.fromisoformat(created_at), *rest
+        return [None] * len(types)
+    return parse_position(request.after, [_KEYS[kind] for kind in types])
 
 
-def _text(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
+def newest_first(request: PageRequest, *types: ColumnType) -> Sequence[CellValue]:
+    """Return the position in a list by `created_at` and columns of these types. Raises PositionError."""
+    return position_of(request, ColumnType.TIMESTAMP, *types)
+
+
+_KEYS = {kind: SortKey(column=QueryColumn(name="", type=kind, required=True)) for kind in ColumnType}

@@ -7,7 +7,8 @@ from osa_grpc.application.storage_ports import ListQuery, Page
 from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.names import ConventionRef, DepositionId, RecordRef, RunId
 from osa_grpc.domain.record import Record
-from osa_grpc.storage.paging import newest_first, page_of
+from osa_grpc.storage.listed_tables import RECORDS
+from osa_grpc.storage.listing_query import read_keys
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:
@@ -51,13 +52,8 @@ class PostgresRecordStore:
 
     async def list(self, query: ListQuery) -> Page[Record]:
         """Return a page, by default the newest first."""
-        page = query.page
-        created_at, *keys = newest_first(page, keys=2)
-        record_id, version = keys
-        rows = await self._connection.fetch(
-            _SQL["list"], created_at, record_id, None if version is None else int(str(version)), page.size + 1
-        )
-        return page_of(rows, page, item=_record, position=("created_at", "id", "version"))
+        keys = await read_keys(self._connection, RECORDS, query)
+        return keys.page(await self._connection.fetch(_SQL["list"], keys.column(0), keys.column(1)), _record)
 
 
 def _record(row: asyncpg.Record) -> Record:

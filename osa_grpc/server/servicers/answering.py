@@ -4,10 +4,15 @@ import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeVar
 
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
+from osa_grpc.application.listing import parse_selection
+from osa_grpc.application.query_errors import foreign_position
 from osa_grpc.application.requests import answer_once
-from osa_grpc.application.storage_ports import Page, PageRequest, Storage, Transaction
+from osa_grpc.application.storage_ports import ListQuery, Page, PageRequest, Storage, Transaction
+from osa_grpc.domain.column import QueryColumn
+from osa_grpc.domain.position import PositionError
 from osa_grpc.wire import tokens
 from osa_grpc.wire.resource_names import page_size
 from osa_grpc.wire.tokens import PageBinding
@@ -25,6 +30,17 @@ class PagedRequest(Protocol):
 
     page_size: int
     page_token: str
+
+
+class ListRequest(PagedRequest, Protocol):
+    """A request for a page of a listing that can be filtered and sorted."""
+
+    filter: str
+    order_by: str
+
+    @property
+    def DESCRIPTOR(self) -> Descriptor:
+        """Which request it is."""
 
 
 async def answer_mutation(
@@ -69,6 +85,22 @@ async def answer_content(
     return answer.FromString(stored)
 
 
+async def answer_list(
+    request: ListRequest,
+    columns: Sequence[QueryColumn],
+    read: Callable[[ListQuery], Awaitable[Page[T]]],
+    make: Callable[[T], M],
+) -> tuple[list[M], str]:
+    """Return a page as `answer_page`, of what fits the request's filter over these columns, in its order.
+
+    Raises:
+        InvalidRequestError: `INVALID_FILTER`, `INVALID_ORDER_BY`, `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    """
+    selection = parse_selection(columns, filter=request.filter, order_by=request.order_by)
+    binding = tokens.page_binding(request.DESCRIPTOR.name, request.filter, request.order_by)
+    return await answer_page(request, binding, lambda page: read(selection.query(page)), make)
+
+
 async def answer_page(
     request: PagedRequest,
     binding: PageBinding,
@@ -81,7 +113,10 @@ async def answer_page(
     messages: list[M] = []
     bytes_left = MAX_PAGE_BYTES
     while True:
-        page = await read(PageRequest(size=min(size - len(messages), _READ_ITEMS), after=after))
+        try:
+            page = await read(PageRequest(size=min(size - len(messages), _READ_ITEMS), after=after))
+        except PositionError as error:
+            raise foreign_position() from error
         for item, position in zip(page.items, page.positions, strict=True):
             message = make(item)
             bytes_left -= message.ByteSize() + _FRAME_BYTES

@@ -8,8 +8,9 @@ import grpc.aio
 
 from osa_grpc.application import depositing, uploading
 from osa_grpc.application.depositing import deposition_of
+from osa_grpc.application.listing import DEPOSITION_COLUMNS
 from osa_grpc.application.ports import FileStore
-from osa_grpc.application.storage_ports import ListQuery, Storage, Transaction
+from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import MAX_FILE_BYTES
 from osa_grpc.domain.deposition import Upload
 from osa_grpc.domain.errors import (
@@ -23,6 +24,7 @@ from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.server.servicers.answering import (
     answer_content,
+    answer_list,
     answer_mutation,
     answer_page,
 )
@@ -36,7 +38,6 @@ from osa_grpc.wire.deposition_codec import (
 )
 from osa_grpc.wire.run_codec import run_to_proto
 
-_LISTING: Final = tokens.page_binding("ListDepositions")
 _UPLOAD: Final = "UploadFile"
 
 
@@ -91,10 +92,10 @@ class DepositionServicer(pb.DepositionServiceServicer):
     ) -> pb.ListDepositionsResponse:
         """Return a page."""
         async with self._storage.reading() as tx:
-            depositions, token = await answer_page(
+            depositions, token = await answer_list(
                 request,
-                _LISTING,
-                lambda page: tx.depositions.list(ListQuery(page=page)),
+                DEPOSITION_COLUMNS,
+                tx.depositions.list,
                 lambda found: deposition_to_proto(found, self._authority),
             )
         return pb.ListDepositionsResponse(depositions=depositions, next_page_token=token)

@@ -1,15 +1,12 @@
-from typing import Final
-
 import grpc.aio
 
-from osa_grpc.application.storage_ports import ListQuery, Storage
+from osa_grpc.application.listing import RECORD_COLUMNS
+from osa_grpc.application.storage_ports import Storage
 from osa_grpc.domain.errors import NotFoundError
-from osa_grpc.server.servicers.answering import answer_page
-from osa_grpc.wire import pb, tokens
+from osa_grpc.server.servicers.answering import answer_list
+from osa_grpc.wire import pb
 from osa_grpc.wire.record_codec import record_to_proto
 from osa_grpc.wire.resource_names import record_ref
-
-_LISTING: Final = tokens.page_binding("ListRecords")
 
 
 class RecordServicer(pb.RecordServiceServicer):
@@ -34,7 +31,5 @@ class RecordServicer(pb.RecordServiceServicer):
     ) -> pb.ListRecordsResponse:
         """Return a page."""
         async with self._storage.reading() as tx:
-            records, token = await answer_page(
-                request, _LISTING, lambda page: tx.records.list(ListQuery(page=page)), record_to_proto
-            )
+            records, token = await answer_list(request, RECORD_COLUMNS, tx.records.list, record_to_proto)
         return pb.ListRecordsResponse(records=records, next_page_token=token)

@@ -1,25 +1,23 @@
 import asyncio
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Final
 
 import grpc.aio
 
+from osa_grpc.application.listing import RUN_COLUMNS
 from osa_grpc.application.log_following import LogFollowing, LogPiece, as_text
 from osa_grpc.application.run_control import no_run, request_cancel, retry_run, review_run
-from osa_grpc.application.storage_ports import ListQuery, Storage, Transaction
+from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.application.watching import DEFAULT_BOOKMARK, RunWatching, WatchRequest
 from osa_grpc.domain.errors import InvalidRequestError, ResourceExhaustedError, Violation
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.names import RunId
 from osa_grpc.domain.srn import SrnAuthority
-from osa_grpc.server.servicers.answering import answer_mutation, answer_page
+from osa_grpc.server.servicers.answering import answer_list, answer_mutation
 from osa_grpc.wire import pb, resource_names, tokens
 from osa_grpc.wire.run_codec import ruling_from_proto, run_to_proto
 from osa_grpc.wire.times import duration_from_proto
 from osa_grpc.wire.violations import Violations
-
-_LISTING: Final = tokens.page_binding("ListRuns")
 
 
 class RunServicer(pb.RunServiceServicer):
@@ -63,11 +61,8 @@ class RunServicer(pb.RunServiceServicer):
     ) -> pb.ListRunsResponse:
         """Return a page."""
         async with self._storage.reading() as tx:
-            runs, token = await answer_page(
-                request,
-                _LISTING,
-                lambda page: tx.runs.list(ListQuery(page=page)),
-                lambda found: run_to_proto(found, self._authority),
+            runs, token = await answer_list(
+                request, RUN_COLUMNS, tx.runs.list, lambda found: run_to_proto(found, self._authority)
             )
         return pb.ListRunsResponse(runs=runs, next_page_token=token)
 

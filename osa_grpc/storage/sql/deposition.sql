@@ -11,11 +11,11 @@ SELECT * FROM osa.deposition WHERE id = $1
 SELECT * FROM osa.deposition WHERE id = $1 FOR NO KEY UPDATE
 
 -- name: list
--- $1, $2 created_at and id of the last one before the page, or nulls; $3 how many
-SELECT * FROM osa.deposition
-WHERE (created_at, id) < (coalesce($1::timestamptz, 'infinity'), $2::uuid)
-ORDER BY created_at DESC, id DESC
-LIMIT $3
+-- $1 the ids of a page's depositions (uuid[]), in their order; `listed` counts them from 1
+SELECT d.*, page.listed
+FROM unnest($1::uuid[]) WITH ORDINALITY AS page (id, listed)
+JOIN osa.deposition AS d ON d.id = page.id
+ORDER BY page.listed
 
 -- name: save
 -- $1 id, $2 metadata (JSON), $3 state, $4 the run's id, $5, $6 the record's id and version, $7 rejection_reason

@@ -78,11 +78,12 @@ SELECT d.*, e.type, e.key, e.occurred_at FROM osa.delivery AS d JOIN osa.event A
 SELECT true FROM osa.delivery WHERE id = $1 FOR NO KEY UPDATE
 
 -- name: list_deliveries
--- $1 the id of the last one before the page, or null; $2 how many
-SELECT d.*, e.type, e.key, e.occurred_at FROM osa.delivery AS d JOIN osa.event AS e ON e.id = d.event_id
-WHERE d.id < coalesce($1::bigint, 9223372036854775807)
-ORDER BY d.id DESC
-LIMIT $2
+-- $1 the ids of a page's deliveries (bigint[]), in their order; `listed` counts them from 1
+SELECT d.*, e.type, e.key, e.occurred_at, page.listed
+FROM unnest($1::bigint[]) WITH ORDINALITY AS page (id, listed)
+JOIN osa.delivery AS d ON d.id = page.id
+JOIN osa.event AS e ON e.id = d.event_id
+ORDER BY page.listed
 
 -- name: set_delivery_state
 -- $1 delivery, $2 state. Whoever holds the delivery loses it; one that is PENDING is due at once, its attempts counted anew.

@@ -13,8 +13,8 @@ RETURNING true
 SELECT * FROM osa.record WHERE id = $1 AND version = $2
 
 -- name: list
--- $1, $2, $3 created_at, id and version of the last one before the page, or nulls; $4 how many
-SELECT * FROM osa.record
-WHERE (created_at, id, version) < (coalesce($1::timestamptz, 'infinity'), $2::uuid, $3::integer)
-ORDER BY created_at DESC, id DESC, version DESC
-LIMIT $4
+-- $1, $2 the ids and versions of a page's records (uuid[], integer[]), in their order; `listed` counts them from 1
+SELECT r.*, page.listed
+FROM unnest($1::uuid[], $2::integer[]) WITH ORDINALITY AS page (id, version, listed)
+JOIN osa.record AS r ON r.id = page.id AND r.version = page.version
+ORDER BY page.listed
