@@ -8,6 +8,7 @@ pytest_plugins = [
     "tests.fixtures.engine",
     "tests.fixtures.hooks",
     "tests.fixtures.postgres",
+    "tests.fixtures.registry",
     "tests.fixtures.server",
     "tests.fixtures.server_process",
     "tests.fixtures.storage",

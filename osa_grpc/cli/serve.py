@@ -19,8 +19,10 @@ _FAILED = 1
 
 
 def _setting_options(command: click.Command) -> click.Command:
-    """Give the command an option for each setting."""
+    """Give the command an option for each setting but passwords, which others could see among the processes."""
     for name, field in Settings.model_fields.items():
+        if "Secret" in str(field.annotation):
+            continue
         flag = f"--{name.replace('_', '-')}"
         shown = f"{field.description} [environment: OSA_{name.upper()}]"
         if field.annotation is bool:

@@ -32,6 +32,7 @@ from osa_grpc.runtimes.engine import (
     ResolvedImage,
 )
 from osa_grpc.runtimes.finishing import finish
+from osa_grpc.runtimes.registry_login import RegistryLogins
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -56,8 +57,9 @@ _UNIX: Final = "unix://"
 class DockerEngine:
     """The engine at `docker_host` (as in DOCKER_HOST). Use it as `async with`; it need not answer yet, or always."""
 
-    def __init__(self, *, docker_host: str) -> None:
+    def __init__(self, *, docker_host: str, logins: RegistryLogins | None = None) -> None:
         self.docker_host = docker_host
+        self._logins = logins or RegistryLogins()
         self._seen: _Seen | None = None
 
     async def __aenter__(self) -> Self:
@@ -75,7 +77,7 @@ class DockerEngine:
         self._docker = aiodocker.Docker(
             url=f"{_UNIX}localhost" if self._connector else self.docker_host, connector=self._connector
         )
-        self._images = DockerImages(docker=self._docker)
+        self._images = DockerImages(docker=self._docker, logins=self._logins)
         return self
 
     async def __aexit__(

@@ -32,6 +32,7 @@ from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.runtimes.docker_engine import DockerEngine
 from osa_grpc.runtimes.engine_search import find_engine, usual_places
 from osa_grpc.runtimes.oci_runtime import OciRules, OciRuntime
+from osa_grpc.runtimes.registry_login import RegistryLogins
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.directory_lock import DirectoryLock
 from osa_grpc.server.embedded import EmbeddedPostgres
@@ -163,7 +164,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             )
         files = ObstoreFileStore(url=(settings.data_directory / "files").absolute().as_uri())
         docker_host = settings.docker_host or await asyncio.to_thread(find_engine) or usual_places()[0]
-        engine = await stack.enter_async_context(DockerEngine(docker_host=docker_host))
+        logins = RegistryLogins(configured=settings.registry_logins)
+        engine = await stack.enter_async_context(DockerEngine(docker_host=docker_host, logins=logins))
         oci = OciRuntime(
             engine=engine,
             files=files,

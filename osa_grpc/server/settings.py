@@ -7,12 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -29,7 +30,12 @@ class Settings(BaseSettings):
     """What an operator can decide. Every field is a flag's value, an environment variable `OSA_<FIELD>` or a key of the file."""
 
     model_config = SettingsConfigDict(
-        env_prefix="OSA_", env_nested_delimiter="__", frozen=True, extra="forbid", env_ignore_empty=True
+        env_prefix="OSA_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     listen: str = Field(
@@ -48,6 +54,10 @@ class Settings(BaseSettings):
     )
     docker_host: str | None = Field(
         default=None, description="The container engine; without it DOCKER_HOST, then the usual sockets."
+    )
+    registry_logins: dict[str, SecretStr] = Field(
+        default={},
+        description="Logins to registries of images, `user:password` by host; each wins over the Docker config file's.",
     )
     srn_domain: SrnDomain = Field(
         default="localhost", description="The domain of the SRNs this archive gives."
@@ -115,6 +125,14 @@ class Settings(BaseSettings):
             )
         return self
 
+    @field_validator("registry_logins")
+    @classmethod
+    def _user_and_password(cls, logins: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for registry, login in logins.items():
+            if ":" not in login.get_secret_value():
+                raise ValueError(f"the login for {registry} is not of the form user:password")
+        return logins
+
     @property
     def lease(self) -> timedelta:
         """How long a run is held without a sign of life."""
@@ -168,5 +186,7 @@ def read_settings(flags: dict[str, Any], *, config: Path | None) -> Settings:
     except ValidationError as error:
         lines = [_complaint(detail) for detail in error.errors()]
         raise CannotStartError("The settings are not valid: " + "; ".join(lines)) from error
+    except SettingsError as error:  # an environment variable that should be JSON; the cause has what it is
+        raise CannotStartError(f"The settings are not valid: {error}; it has to be JSON") from None
     except ValueError as error:  # a file that is not TOML
         raise CannotStartError(f"The settings file {config} cannot be read: {error}") from error

@@ -9,7 +9,7 @@ from osa_grpc.runtimes.docker_engine import DockerEngine
 from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
 from tests.fixtures.archive import WAIT, Archive, kinds, refusal, rows, until
-from tests.fixtures.registry import registry_running
+from tests.fixtures.registry import Registry
 
 
 @pytest.fixture
@@ -93,17 +93,16 @@ async def test_a_run_cancelled_between_two_hooks_runs_no_other(archive: Archive)
     await archive.end_of(third)
 
 
-async def test_a_run_is_cancelled_while_its_image_is_pulled(archive: Archive) -> None:
-    with registry_running() as registry:
-        registry.may_answer.clear()
-        hook = archive.hook(digest="sha256:" + 64 * "7")
-        hook.oci.image = registry.name("slow")
-        run = await archive.start(await archive.convention(hook), check="")
-        await asyncio.to_thread(registry.asked.wait, 20)
-        async with asyncio.timeout(5):
-            await archive.client.cancel_run(run)
-            assert (await archive.end_of(run)).state == pb.RUN_STATE_CANCELLED
-        assert "hook_started" not in kinds(await archive.history(run))
+async def test_a_run_is_cancelled_while_its_image_is_pulled(archive: Archive, registry: Registry) -> None:
+    registry.hold()
+    hook = archive.hook(digest="sha256:" + 64 * "7")
+    hook.oci.image = registry.name()
+    run = await archive.start(await archive.convention(hook), check="")
+    await registry.held.wait()
+    async with asyncio.timeout(5):
+        await archive.client.cancel_run(run)
+        assert (await archive.end_of(run)).state == pb.RUN_STATE_CANCELLED
+    assert "hook_started" not in kinds(await archive.history(run))
 
 
 async def test_a_run_that_is_over_is_not_cancelled(archive: Archive) -> None:

@@ -1,6 +1,7 @@
 """What a server needs to start, what it says when it cannot, and where its settings come from."""
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -137,6 +138,23 @@ def test_a_flag_wins_over_the_environment_and_that_over_the_file(
         8,
         11,
     )
+
+
+def test_logins_to_registries_come_from_the_file_or_the_environment_and_are_never_shown(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "osa.toml"
+    config.write_text('[registry_logins]\n"registry.example.org" = "archive:pass-word"\n')
+    settings = read_settings({}, config=config)
+    assert settings.registry_logins["registry.example.org"].get_secret_value() == "archive:pass-word"
+    assert "pass-word" not in repr(settings)
+    monkeypatch.setenv("OSA_REGISTRY_LOGINS", '{"other.example.org": "archive:pass-word"}')
+    assert "other.example.org" in read_settings({}, config=None).registry_logins
+    for wrong in ('{"registry.example.org": "pass-word"}', "pass-word", '["pass-word"]'):
+        monkeypatch.setenv("OSA_REGISTRY_LOGINS", wrong)
+        with pytest.raises(CannotStartError, match="registry_logins") as caught:
+            read_settings({}, config=None)
+        assert "pass-word" not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
