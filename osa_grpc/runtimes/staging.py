@@ -15,6 +15,8 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from osa_grpc.application.disk_room import DiskRoom, is_out_of_room
+from osa_grpc.domain.errors import ResourceExhaustedError
 from osa_grpc.runtimes.engine import Mount
 from osa_grpc.runtimes.finishing import finish
 
@@ -62,20 +64,32 @@ def output_directory(work_directory: Path, job: HookJob) -> Path:
     return attempt_directory(work_directory, job) / "out"
 
 
-async def stage(job: HookJob, *, files: FileStore, work_directory: Path) -> StagedInput:
-    """Make the attempt's directories anew and put the inputs there.
+async def stage(
+    job: HookJob, *, files: FileStore, work_directory: Path, reserve_bytes: int = 0
+) -> StagedInput:
+    """Make the attempt's directories anew and put the inputs there, leaving `reserve_bytes` of the disk free.
 
     Raises:
-        OSError: the disk is full, or not ours to write to.
+        ResourceExhaustedError: the disk is full (`DISK_FULL`).
+        OSError: it is not ours to write to.
     """
     root = attempt_directory(work_directory, job)
-    # To its end, because whoever cancels us removes the directories next.
-    writing = asyncio.to_thread(_write_directories, root, job)
-    config_sha256 = await finish(writing, name="write input directories")
-    for file in job.subject.files:
-        path = root / "files" / job.subject.id / file.file_name
-        await files.fetch_to(file.key, path)
-        path.chmod(0o444)
+    room = DiskRoom(directory=work_directory, reserve_bytes=reserve_bytes)
+    room.demand(sum(file.size_bytes for file in job.subject.files))
+    try:
+        # To its end, because whoever cancels us removes the directories next.
+        writing = asyncio.to_thread(_write_directories, root, job)
+        config_sha256 = await finish(writing, name="write input directories")
+        for file in job.subject.files:
+            path = root / "files" / job.subject.id / file.file_name
+            await files.fetch_to(file.key, path)
+            path.chmod(0o444)
+    except ResourceExhaustedError as error:
+        raise room.full() from error
+    except OSError as error:
+        if is_out_of_room(error):
+            raise room.full() from error
+        raise
     return StagedInput(
         mounts=(
             Mount(source=root / "in", target="/osa/in"),

@@ -28,12 +28,12 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, from_url
 
+from osa_grpc.application.disk_room import DiskRoom, is_out_of_room
 from osa_grpc.application.ports import StoredFile
 from osa_grpc.domain.errors import (
     NotFoundError,
     OsaError,
     OutOfRangeError,
-    ResourceExhaustedError,
     UnavailableError,
 )
 
@@ -58,16 +58,22 @@ class ObstoreFileStore:
     Args:
         url: `file:///directory` (made if it is not there, for the server's user alone), or a URL that obstore
         knows.
+        reserve_bytes: on local disk, how much is left free.
+
+    Raises:
+        ResourceExhaustedError: the directory cannot be made, because the disk is full (`DISK_FULL`).
+        UnavailableError: it cannot be made for another reason (`FILE_STORE_UNAVAILABLE`).
     """
 
-    def __init__(self, *, url: str) -> None:
+    def __init__(self, *, url: str, reserve_bytes: int = 0) -> None:
         self._directory: Path | None = None
+        self._room: DiskRoom | None = None
         self._store: ObjectStore
         parts = urlsplit(url)
         if parts.scheme == "file":
             self._directory = Path(url2pathname(parts.path))
-            self._directory.mkdir(parents=True, exist_ok=True)
-            self._directory.chmod(0o700)
+            self._room = DiskRoom(directory=self._directory, reserve_bytes=reserve_bytes)
+            self._make_directory(self._directory)
             self._store = LocalStore(self._directory)
         else:
             self._store = from_url(url)
@@ -88,18 +94,22 @@ class ObstoreFileStore:
         writer = obstore.open_writer_async(
             self._store, key, buffer_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE
         )
+        part_at = 0  # where the next part begins
         try:
             async for chunk in chunks:
                 digest.update(chunk)
                 size_bytes += len(chunk)
-                with _translated():
+                if size_bytes > part_at and self._room is not None:
+                    self._room.demand()
+                    part_at += _PART_BYTES
+                with self._translated():
                     await writer.write(chunk)
         except BaseException:
             # Dropped before it is closed, a writer removes what it wrote. Now, not when the traceback goes.
             del writer
             raise
         try:
-            with _translated():
+            with self._translated():
                 await _to_its_end(self._finish(writer, key))
         except BaseException:
             with contextlib.suppress(OsaError):  # the first trouble counts; the sweep does the rest
@@ -120,7 +130,7 @@ class ObstoreFileStore:
             NotFoundError: there are no such bytes.
             OutOfRangeError: the offset is beyond the end; at the end there is just nothing to yield.
         """
-        with _translated(key):
+        with self._translated(key):
             if offset:
                 size_bytes = (await self._store.head_async(_checked(key)))["size"]
                 if offset > size_bytes:
@@ -131,7 +141,7 @@ class ObstoreFileStore:
             found = await self._store.get_async(_checked(key), options=options)
             stream = aiter(found.stream(min_chunk_size=_READ_BYTES))
         while True:
-            with _translated(key):
+            with self._translated(key):
                 chunk = await anext(stream, None)
             if chunk is None:
                 return
@@ -151,7 +161,7 @@ class ObstoreFileStore:
         """
         target = _create(path)
         try:
-            with target, _translated(key):
+            with target, self._translated(key):
                 if self._directory is not None:
                     await _copy(self._directory / _checked(key), target)
                 else:
@@ -164,7 +174,7 @@ class ObstoreFileStore:
 
     async def delete(self, key: str) -> None:
         """Delete it; nothing happens if it is not there. Downloads that have begun go on to their end."""
-        with _translated(), contextlib.suppress(FileNotFoundError):
+        with self._translated(), contextlib.suppress(FileNotFoundError):
             await self._store.delete_async(_checked(key))
 
     async def sweep(self, known: AsyncIterable[str], *, older_than: timedelta) -> int:
@@ -177,7 +187,7 @@ class ObstoreFileStore:
         before = datetime.now(UTC) - older_than
         keys = {key async for key in known}
         count = 0
-        with _translated():
+        with self._translated():
             async for batch in self._store.list_async(chunk_size=1000):
                 for found in batch:
                     key = found["path"]
@@ -188,6 +198,36 @@ class ObstoreFileStore:
                 count += await asyncio.to_thread(_sweep_leftovers, self._directory, before)
         return count
 
+    def _make_directory(self, directory: Path) -> None:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            directory.chmod(0o700)
+        except OSError as error:
+            if self._room is not None and is_out_of_room(error):
+                raise self._room.full() from error
+            raise UnavailableError(
+                f"The directory {directory} for files cannot be used: {error.strerror}.",
+                reason="FILE_STORE_UNAVAILABLE",
+            ) from error
+
+    @contextlib.contextmanager
+    def _translated(self, key: str | None = None) -> Iterator[None]:
+        """Say what goes wrong in the domain's words."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            if key is None:
+                raise _unavailable() from error
+            raise NotFoundError(
+                resource_type="opensciencearchive.org/DepositionFile",
+                name=key,
+                message="The file's bytes are not there (any more).",
+            ) from error
+        except (BaseError, OSError) as error:
+            if self._room is not None and is_out_of_room(error):
+                raise self._room.full() from error
+            raise _unavailable() from error
+
 
 def _checked(key: str) -> str:
     if not _KEY.fullmatch(key):
@@ -195,33 +235,8 @@ def _checked(key: str) -> str:
     return key
 
 
-@contextlib.contextmanager
-def _translated(key: str | None = None) -> Iterator[None]:
-    """Say what goes wrong in the domain's words."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        if key is None:
-            raise _unavailable() from error
-        raise NotFoundError(
-            resource_type="opensciencearchive.org/DepositionFile",
-            name=key,
-            message="The file's bytes are not there (any more).",
-        ) from error
-    except (BaseError, OSError) as error:
-        if _is_full(error):
-            raise ResourceExhaustedError("The disk for files is full.", reason="DISK_FULL") from error
-        raise _unavailable() from error
-
-
 def _unavailable() -> OsaError:
     return UnavailableError("The file store does not work.", reason="FILE_STORE_UNAVAILABLE")
-
-
-def _is_full(error: Exception) -> bool:
-    codes = (errno.ENOSPC, errno.EDQUOT)
-    # What comes out of obstore has the code in its text alone.
-    return getattr(error, "errno", None) in codes or any(f"(os error {code})" in str(error) for code in codes)
 
 
 def _sync(*paths: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from osa_grpc.domain.errors import ResourceExhaustedError
 from osa_grpc.runtimes.staging import attempt_directory, container_user, integral, remove_tree, stage
 from tests.fixtures.folders import nest
 from tests.fixtures.hooks import FolderFiles, hook_job
@@ -34,6 +35,14 @@ async def test_an_attempt_starts_with_fresh_directories_of_its_own(tmp_path: Pat
     again = await stage(job, files=files, work_directory=tmp_path / "work")
     assert again.output_directory == first.output_directory
     assert list(again.output_directory.iterdir()) == []
+
+
+async def test_inputs_for_which_there_is_no_room_are_not_put_there(tmp_path: Path) -> None:
+    files = FolderFiles(tmp_path / "files")
+    with pytest.raises(ResourceExhaustedError, match=f"The disk of {tmp_path}/work has") as full:
+        await stage(a_job(files), files=files, work_directory=tmp_path / "work", reserve_bytes=2**60)
+    assert full.value.reason == "DISK_FULL"
+    assert not (tmp_path / "work").exists()
 
 
 async def test_only_the_output_is_the_containers_and_nobody_else_may_look(tmp_path: Path) -> None:

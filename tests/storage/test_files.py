@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from osa_grpc.application.ports import FileStore
-from osa_grpc.domain.errors import NotFoundError, OutOfRangeError
+from osa_grpc.domain.errors import NotFoundError, OutOfRangeError, ResourceExhaustedError, UnavailableError
 from osa_grpc.storage.files import ObstoreFileStore
 
 OLD = timedelta(0)
@@ -341,6 +341,7 @@ async def fails(work):
     try:
         await work
     except ResourceExhaustedError as error:
+        assert f"the disk of {sys.argv[1]}/files" in error.message, error.message
         print(error.reason, end=" ")
 
 async def main():
@@ -372,6 +373,25 @@ async def test_a_full_disk_is_named_and_nothing_half_written_stays_on_it(tmp_pat
     if process.returncode == 32:
         pytest.skip("mounting is not allowed here")
     assert output.decode().split() == ["DISK_FULL", "DISK_FULL", "DISK_FULL", "1"]
+
+
+async def test_the_last_of_a_disk_is_left_to_others(directory: Path) -> None:
+    store = ObstoreFileStore(url=directory.as_uri(), reserve_bytes=2**60)
+    with pytest.raises(
+        ResourceExhaustedError, match=f"The disk of {directory} has [0-9]+ bytes left"
+    ) as full:
+        await store.put_stream(stream(b"small"))
+    assert full.value.reason == "DISK_FULL"
+    assert full.value.metadata == {"directory": str(directory)}
+    assert all_files(directory) == []
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        UnavailableError, match=f"The directory {tmp_path}/file/files for files cannot be used"
+    ):
+        ObstoreFileStore(url=(tmp_path / "file" / "files").as_uri())
 
 
 def conforms(store: ObstoreFileStore) -> FileStore:
