@@ -16,7 +16,9 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(Value):
-    """One event owed to one handler. `key` is what the event is about; `attempts` counts since it was last retried by hand."""
+    """One event owed to one handler. `key` is what the event is about; `attempts` counts since it was last retried by hand. `next_attempt_at` is set when
+    PENDING.
+    """
 
     id: int
     event_type: str
@@ -25,6 +27,6 @@ class Delivery(Value):
     state: DeliveryState
     attempts: int = 0
     last_error: str | None = None
-    next_attempt_at: datetime
+    next_attempt_at: datetime | None = None
     created_at: datetime
     updated_at: datetime

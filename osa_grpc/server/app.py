@@ -41,9 +41,11 @@ from osa_grpc.server.health_watch import CONTAINER_ENGINE, HealthWatch
 from osa_grpc.server.identity import server_id, worker_id
 from osa_grpc.server.listener import Listener, refuse_taken_address
 from osa_grpc.server.metrics import Metrics
+from osa_grpc.server.servicers.admin_servicer import AdminServicer
 from osa_grpc.server.servicers.convention_servicer import ConventionServicer
 from osa_grpc.server.servicers.deposition_servicer import DepositionServicer
 from osa_grpc.server.servicers.feature_servicer import FeatureServicer
+from osa_grpc.server.servicers.hook_servicer import HookServicer
 from osa_grpc.server.servicers.record_servicer import RecordServicer
 from osa_grpc.server.servicers.run_servicer import RunServicer
 from osa_grpc.server.servicers.server_servicer import ServerServicer
@@ -233,6 +235,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                 ),
                 RecordServicer(storage=storage),
                 FeatureServicer(querying=FeatureQuerying(storage=storage, max_page_bytes=MAX_PAGE_BYTES)),
+                HookServicer(storage=storage),
+                AdminServicer(storage=storage),
                 ServerServicer(
                     settings=settings, engine=engine, runtimes=RUNTIME_TYPES, feature_kinds=FEATURE_KINDS
                 ),

@@ -26,6 +26,8 @@ _MOUNT: Final[dict[type, Callable[[Any, grpc.aio.Server], None]]] = {
     pb.RunServiceServicer: pb.add_RunServiceServicer_to_server,
     pb.RecordServiceServicer: pb.add_RecordServiceServicer_to_server,
     pb.FeatureServiceServicer: pb.add_FeatureServiceServicer_to_server,
+    pb.HookServiceServicer: pb.add_HookServiceServicer_to_server,
+    pb.AdminServiceServicer: pb.add_AdminServiceServicer_to_server,
     pb.ServerServiceServicer: pb.add_ServerServiceServicer_to_server,
 }
 

@@ -150,7 +150,7 @@ def _delivery(row: asyncpg.Record) -> Delivery:
         state=DeliveryState(row["state"]),
         attempts=row["attempts"],
         last_error=row["last_error"],
-        next_attempt_at=row["next_attempt_at"],
+        next_attempt_at=row["next_attempt_at"] if row["state"] == DeliveryState.PENDING else None,
         created_at=row["occurred_at"],
         updated_at=row["updated_at"],
     )

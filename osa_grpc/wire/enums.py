@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from osa_grpc.domain.column import ColumnType, JsonType
 from osa_grpc.domain.convention import ConventionState, ReviewMode
+from osa_grpc.domain.delivery import DeliveryState
 from osa_grpc.domain.deposition import DepositionState
 from osa_grpc.domain.errors import InvalidRequestError, UnsupportedError, Violation
 from osa_grpc.domain.failure import FailureKind
@@ -78,3 +79,4 @@ WAITING_REASON: Final = EnumCodec(domain=WaitingReason, wire=pb.WaitingReason, p
 REVIEW_DECISION: Final = EnumCodec(domain=ReviewDecision, wire=pb.ReviewDecision, prefix="REVIEW_DECISION_")
 VERDICT: Final = EnumCodec(domain=Verdict, wire=pb.Verdict, prefix="VERDICT_")
 FAILURE_KIND: Final = EnumCodec(domain=FailureKind, wire=pb.FailureKind, prefix="FAILURE_KIND_")
+DELIVERY_STATE: Final = EnumCodec(domain=DeliveryState, wire=pb.DeliveryState, prefix="DELIVERY_STATE_")

@@ -53,6 +53,16 @@ def feature_table(name: str, *, at: FieldPath = NAME) -> str:
     return _parsed(names.parse_feature_table_name, name, at)
 
 
+def hook(name: str, *, at: FieldPath = NAME) -> str:
+    """Read `hooks/{hook}`; return the hook. Raises InvalidRequestError."""
+    return _parsed(names.parse_hook_name, name, at)
+
+
+def delivery_number(name: str, *, at: FieldPath = NAME) -> int:
+    """Read `deliveries/{number}`. Raises InvalidRequestError."""
+    return _parsed(names.parse_delivery_name, name, at)
+
+
 def page_size(size: int, *, default: int = 50, most: int = 1000) -> int:
     """Return how many items a page may have: 0 means the default, more than `most` means `most`. Raises InvalidRequestError."""
     if size < 0:
