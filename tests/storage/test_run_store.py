@@ -328,6 +328,7 @@ async def test_every_transition_is_refused_but_those_of_the_state_machine(storag
         "rejection_reason = 'another'",
         """failure = '{"kind": "OOM"}'""",
         "ended_at = now() + interval '1 day'",
+        """review = '{"decision": "APPROVE"}'""",
     ],
 )
 async def test_the_database_itself_refuses_to_change_an_end(

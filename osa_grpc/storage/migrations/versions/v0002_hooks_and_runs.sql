@@ -10,7 +10,22 @@ ALTER TABLE osa.run
             'PENDING', 'RUNNING', 'AWAITING_REVIEW', 'PUBLISHING', 'COMPLETED', 'REJECTED', 'FAILED', 'CANCELLING',
             'CANCELLED'
         )
+    ),
+    ADD CONSTRAINT run_review_check CHECK (
+        review IS NULL
+        OR CASE review ->> 'decision' WHEN 'REJECT' THEN state = 'REJECTED' ELSE state IN ('PUBLISHING', 'COMPLETED', 'FAILED') END
     );
+-- A run is retried once: after that it is not its deposition's latest.
+CREATE UNIQUE INDEX run_retry_of_key ON osa.run (retry_of) WHERE retry_of IS NOT NULL;
+DROP TRIGGER run_end_check ON osa.run;
+CREATE TRIGGER run_end_check BEFORE UPDATE ON osa.run FOR EACH ROW
+    WHEN (
+        OLD.state IN ('COMPLETED', 'REJECTED', 'FAILED', 'CANCELLED')
+        AND (NEW.state, NEW.failure, NEW.rejection_reason, NEW.record_id, NEW.record_version, NEW.ended_at, NEW.review)
+            IS DISTINCT FROM
+            (OLD.state, OLD.failure, OLD.rejection_reason, OLD.record_id, OLD.record_version, OLD.ended_at, OLD.review)
+    )
+    EXECUTE FUNCTION osa.refuse_change_of_end();
 -- The queue: what was under way, what waits by convention, and what is held (which a renewed lease does not touch).
 DROP INDEX osa.run_queue_idx;
 CREATE INDEX run_under_way_idx ON osa.run (created_at, id) WHERE state IN ('RUNNING', 'PUBLISHING', 'CANCELLING');
