@@ -289,7 +289,7 @@ async def test_the_database_itself_lets_a_run_be_retried_once(storage: PostgresS
                     run.model_copy(update={"id": RunId(new_id()), "executions": (), "retry_of": run.id})
                 )
 
-    with pytest.raises(asyncpg.UniqueViolationError, match="run_retry_of_key"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="run_retry_of_idx"):
         await insert_twice()
 
 

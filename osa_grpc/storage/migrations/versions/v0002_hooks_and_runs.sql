@@ -16,7 +16,7 @@ ALTER TABLE osa.run
         OR CASE review ->> 'decision' WHEN 'REJECT' THEN state = 'REJECTED' ELSE state IN ('PUBLISHING', 'COMPLETED', 'FAILED') END
     );
 -- A run is retried once: after that it is not its deposition's latest.
-CREATE UNIQUE INDEX run_retry_of_key ON osa.run (retry_of) WHERE retry_of IS NOT NULL;
+CREATE UNIQUE INDEX run_retry_of_idx ON osa.run (retry_of) WHERE retry_of IS NOT NULL;
 DROP TRIGGER run_end_check ON osa.run;
 CREATE TRIGGER run_end_check BEFORE UPDATE ON osa.run FOR EACH ROW
     WHEN (
