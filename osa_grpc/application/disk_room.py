@@ -5,10 +5,14 @@ refused or can wait, uploads and hooks, stops while there is still some room.
 """
 
 import errno
+import os
 import shutil
 from pathlib import Path
+from typing import Final
 
 from osa_grpc.domain.errors import ResourceExhaustedError
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskRoom:
@@ -65,6 +69,9 @@ class DiskRoom:
 
 def is_out_of_room(error: BaseException) -> bool:
     """Whether an error says that the disk, or the user's share of it, is full."""
-    codes = (errno.ENOSPC, errno.EDQUOT)
-    # What comes out of obstore has the code in its text alone.
-    return getattr(error, "errno", None) in codes or any(f"(os error {code})" in str(error) for code in codes)
+    return getattr(error, "errno", None) in _FULL or says_out_of_room(str(error))
+
+
+def says_out_of_room(text: str) -> bool:
+    """Whether a text says so: of a program, or of an error that has its code in its text alone, as obstore's."""
+    return any(os.strerror(code) in text or f"(os error {code})" in text for code in _FULL)

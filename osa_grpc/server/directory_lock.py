@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from osa_grpc.application.disk_room import is_out_of_room
 from osa_grpc.server.cannot_start import CannotStartError
 
 # Others may pass through to what is inside, by its name, but cannot list it: the account that runs the
@@ -36,9 +37,10 @@ class DirectoryLock:
             make_passable(self._directory)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
+            remedy = "Make room" if is_out_of_room(error) else "Make it writable for the server's user"
             raise CannotStartError(
                 f"The directory {self._directory} cannot be used: {error.strerror}. "
-                "Make it writable for the server's user, or choose another data directory."
+                f"{remedy}, or choose another data directory."
             ) from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -58,7 +60,8 @@ class DirectoryLock:
         now = datetime.now(UTC).isoformat(timespec="seconds")
         holder = f"process {os.getpid()} on {socket.gethostname()} since {now}"
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{holder}\n".encode(), 0)
+        with contextlib.suppress(OSError):  # a full disk: then the message to the second comer names nobody
+            os.pwrite(descriptor, f"{holder}\n".encode(), 0)
         self._descriptor = descriptor
 
     def release(self) -> None:

@@ -18,7 +18,6 @@ import os
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -28,16 +27,17 @@ from urllib.parse import quote
 import platformdirs
 import structlog
 
+from osa_grpc.application.disk_room import is_out_of_room, says_out_of_room
 from osa_grpc.server import launch_child
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.directory_lock import DirectoryLock
 from osa_grpc.server.postgres_directory import PostgresDirectory
+from osa_grpc.server.postgres_log import PostgresLog, no_room
 from osa_grpc.server.postgres_program import Account, PostgresProgram, choose_account, find_program
 
 _log = structlog.get_logger(__name__)
 
 _POLL_SECONDS = 0.01
-_LAST_WORDS_SECONDS = 5
 
 _SETTINGS = {
     "listen_addresses": "",
@@ -93,8 +93,7 @@ class EmbeddedPostgres:
         self._account: Account | None = None
         self._socket_directory = self._directory.path / "socket"
         self._process: asyncio.subprocess.Process | None = None
-        self._reading: asyncio.Task[None] | None = None
-        self._last_lines: deque[str] = deque(maxlen=20)
+        self._said = PostgresLog(directory=self._directory.path)
         self._stopping = False
         self.ready = asyncio.Event()
 
@@ -144,7 +143,8 @@ class EmbeddedPostgres:
             await self._start()
         except OSError as error:
             await self.stop()
-            raise CannotStartError(f"The embedded Postgres does not start: {error}") from error
+            why = no_room(self._directory.path) if is_out_of_room(error) else error
+            raise CannotStartError(f"The embedded Postgres does not start: {why}") from error
         except BaseException:
             await self.stop()
             raise
@@ -179,24 +179,22 @@ class EmbeddedPostgres:
         if self._stopping:
             return
         self.ready.clear()
-        raise EmbeddedPostgresError(f"The embedded Postgres ended {_how(code)}: {self._tail()}")
+        await self._said.to_its_end()
+        raise EmbeddedPostgresError(f"The embedded Postgres ended {_how(code)}: {self._said.why()}")
 
     async def stop(self) -> None:
         """Shut down and give the directory back; open transactions are rolled back.
 
         Harmless when it is not running.
         """
-        self._stopping = True
+        self._stopping = self._said.is_quiet = True
         self.ready.clear()
         try:
             if self._process is not None:
                 await self._end(self._process)
                 self._process = None
                 self._directory.remove_shared_memory()
-            if self._reading is not None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._reading, _LAST_WORDS_SECONDS)
-                self._reading = None
+            await self._said.to_its_end()
         finally:
             if self._process is not None and self._process.returncode is None:  # cancelled while waiting
                 self._process.send_signal(signal.SIGQUIT)
@@ -238,9 +236,9 @@ class EmbeddedPostgres:
         finally:
             await self._end(process)  # at once, unless we were cancelled
         if process.returncode != 0:
-            raise CannotStartError(
-                f"The database in {scratch} cannot be made: {output.decode(errors='replace').strip()}"
-            )
+            said = output.decode(errors="replace").strip()
+            why = no_room(self._directory.path) if says_out_of_room(said) else said
+            raise CannotStartError(f"The database in {scratch} cannot be made: {why}")
         self._directory.keep_scratch()
 
     async def _spawn(self, program: PostgresProgram, lock: int) -> None:
@@ -248,12 +246,9 @@ class EmbeddedPostgres:
         for name, value in self._settings.items():
             command += ["-c", f"{name}={value}"]
         command += ["-c", f'unix_socket_directories="{self._socket_directory}"']  # quoted: it is a list
-        self._last_lines.clear()
         self._process = await self._launch(command, lock)
         assert self._process.stdout is not None
-        self._reading = asyncio.create_task(
-            self._read_log(self._process.stdout), name="embedded-postgres-log"
-        )
+        self._said.read(self._process.stdout)
 
     async def _launch(self, command: list[str], lock: int) -> asyncio.subprocess.Process:
         account = self._account
@@ -282,13 +277,12 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + self._start_timeout_seconds
         while not self._directory.says_ready(self._process.pid):
             if self._process.returncode is not None:
-                if self._reading is not None:
-                    await self._reading
-                raise CannotStartError(f"The embedded Postgres does not start: {self._tail()}")
+                await self._said.to_its_end()
+                raise CannotStartError(f"The embedded Postgres does not start: {self._said.why()}")
             if time.monotonic() > deadline:
                 raise CannotStartError(
                     f"The embedded Postgres is not ready after {self._start_timeout_seconds:g} s: "
-                    f"{self._tail()}"
+                    f"{self._said.why()}"
                 )
             await asyncio.sleep(_POLL_SECONDS)
 
@@ -311,20 +305,6 @@ class EmbeddedPostgres:
             f"A Postgres that an earlier server left in {self._directory.path} does not end. "
             f"`fuser {self._directory.postgres_lock}` names its processes."
         )
-
-    async def _read_log(self, stream: asyncio.StreamReader) -> None:
-        """Hand Postgres's own log on to ours, keeping its last lines for error messages."""
-        rest = b""
-        while chunk := await stream.read(65536):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                text = line.decode(errors="replace").rstrip()
-                self._last_lines.append(text)
-                severe = text.startswith(("WARNING", "FATAL", "PANIC"))
-                (_log.warning if severe and not self._stopping else _log.debug)("postgres", line=text)
-
-    def _tail(self) -> str:
-        return "\n".join(self._last_lines) or "it said nothing"
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -5,6 +5,7 @@ import socket
 import uuid
 from pathlib import Path
 
+from osa_grpc.application.disk_room import is_out_of_room
 from osa_grpc.application.storage_ports import WorkerId
 from osa_grpc.server.cannot_start import CannotStartError
 
@@ -19,9 +20,8 @@ def server_id(data_directory: Path) -> str:
             scratch.rename(path)
         return str(uuid.UUID(path.read_text().strip()))
     except (OSError, ValueError) as error:
-        raise CannotStartError(
-            f"The file {path} cannot be used: {error}. Restore it, or remove it."
-        ) from error
+        remedy = "Make room." if is_out_of_room(error) else "Restore it, or remove it."
+        raise CannotStartError(f"The file {path} cannot be used: {error}. {remedy}") from error
 
 
 def worker_id() -> WorkerId:
