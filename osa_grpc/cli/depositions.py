@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from osa_grpc.cli.invocation import Session, connected, full_name
-from osa_grpc.cli.listing import limit_option, show_list
+from osa_grpc.cli.listing import limit_option, selection_options, show_list
 from osa_grpc.cli.output import as_json
 from osa_grpc.cli.wording import size
 from osa_grpc.wire import pb
@@ -31,11 +31,15 @@ async def get(session: Session, *, name: str) -> None:
 
 
 @deposition.command("list")
+@selection_options(filter='state = DRAFT AND update_time < "2026-01-01"', order_by="update_time desc")
 @limit_option
 @connected
-async def list_(session: Session, *, limit: int) -> None:
+async def list_(session: Session, *, where: str, order_by: str, limit: int) -> None:
     """List depositions, the newest first."""
-    await show_list(session.out, session.client.list_depositions(), limit=limit, empty="no depositions yet")
+    depositions = session.client.list_depositions(filter=where, order_by=order_by)
+    await show_list(
+        session.out, depositions, limit=limit, empty="no such depositions" if where else "no depositions yet"
+    )
 
 
 @deposition.command()

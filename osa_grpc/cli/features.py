@@ -3,7 +3,7 @@
 import click
 
 from osa_grpc.cli.invocation import Session, connected, full_name
-from osa_grpc.cli.listing import limit_option, show_list
+from osa_grpc.cli.listing import limit_option, selection_options, show_list
 from osa_grpc.client import Client, QueryPage
 
 _PAGE_ROWS = 1000
@@ -34,8 +34,7 @@ async def describe(session: Session, *, table: str) -> None:
 
 @feature.command()
 @click.argument("table")
-@click.option("--filter", "where", default="", help="For example 'resolution < 2.0 AND method:\"X-RAY\"'.")
-@click.option("--order-by", default="", help="For example 'resolution desc, record_srn'.")
+@selection_options(filter='resolution < 2.0 AND method:"X-RAY"', order_by="resolution desc, record_srn")
 @click.option("--columns", default="", help="Which, separated by commas; default all.")
 @limit_option
 @connected

@@ -18,13 +18,29 @@ _COMMANDS = {
         ("run", "runs", "run", "Look at, watch and cancel runs; read their logs."),
         ("record", "records", "record", "Look at what was published."),
         ("feature", "features", "feature", "Query what hooks computed."),
-        ("hook", "hooks", "hook", "Build the image of a hook."),
+        ("hook", "hooks", "hook", "Look at hooks across conventions; build the image of one."),
+        (
+            "delivery",
+            "deliveries",
+            "delivery",
+            "Look at what the service owes its handlers; retry what is dead.",
+        ),
         ("server", "server_info", "server", "Ask what a server can do."),
         ("serve", "serve", "serve", "Start a server on this machine."),
         ("migrate", "migrate", "migrate", "Bring a database's tables up to date."),
         ("doctor", "doctor", "doctor", "Say what is missing on this machine, and how to mend it."),
         ("demo", "demo", "demo", "See it all work on real data."),
     )
+}
+
+_PLURALS = {
+    "conventions": "convention",
+    "depositions": "deposition",
+    "runs": "run",
+    "records": "record",
+    "features": "feature",
+    "hooks": "hook",
+    "deliveries": "delivery",
 }
 
 _EPILOG = """\
@@ -67,6 +83,7 @@ def _drop_stdout() -> None:
 @click.group(
     cls=_Program,
     table=_COMMANDS,
+    also=_PLURALS,
     epilog=_EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": None},
 )

@@ -10,6 +10,8 @@ from osa_grpc.cli.run_presentation import run_details
 from osa_grpc.cli.wording import Pairs, enum_word, instant, size
 from osa_grpc.wire import pb
 
+_SHOWN: Final = 60  # of a text in a list
+
 
 def list_table_header(message: Message) -> Sequence[str]:
     """Return the header of a list of such resources."""
@@ -105,6 +107,49 @@ def _table_details(table: pb.FeatureTable) -> Pairs:
     ]
 
 
+def _hook_details(hook: pb.Hook) -> Pairs:
+    definition, counts = hook.definition, hook.verdict_counts
+    limits = definition.oci.limits
+    return [
+        ("name", hook.name),
+        ("image", definition.oci.image),
+        ("digest", definition.oci.digest),
+        ("limits", f"{limits.timeout_seconds} s, memory {limits.memory}, {limits.cpu} cores"),
+        ("config", _json(definition.oci.config)),
+        ("table", hook.feature_table),
+        ("cardinality", enum_word(pb.Cardinality, definition.table.cardinality)),
+        ("columns", "\n".join(_column_line(column) for column in definition.table.columns)),
+        ("verdicts", f"{counts.passed} passed, {counts.rejected} rejected, {counts.failed} failed"),
+        ("conventions", str(hook.convention_count)),
+        ("first used", instant(hook.create_time)),
+        ("last used", instant(hook.update_time)),
+    ]
+
+
+def _use_details(use: pb.HookUse) -> Pairs:
+    return [
+        ("convention", use.convention),
+        ("image", use.definition.oci.image),
+        ("digest", use.definition.oci.digest),
+        ("registered", instant(use.create_time)),
+    ]
+
+
+def _delivery_details(delivery: pb.Delivery) -> Pairs:
+    return [
+        ("name", delivery.name),
+        ("event", delivery.event_type),
+        ("about", delivery.subject),
+        ("handler", delivery.handler),
+        ("state", enum_word(pb.DeliveryState, delivery.state)),
+        ("attempts", str(delivery.attempts)),
+        ("last error", delivery.last_error),
+        ("happened", instant(delivery.create_time)),
+        ("changed", instant(delivery.update_time)),
+        ("tried next", instant(delivery.next_attempt_time)),
+    ]
+
+
 def _column_info_line(column: pb.ColumnInfo) -> str:
     marks = [enum_word(pb.ColumnType, column.type).lower()]
     if column.unit:
@@ -140,6 +185,11 @@ def _server_details(server: pb.ServerInfo) -> Pairs:
     ]
 
 
+def _one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+
+
 def _json(message: Message) -> str:
     return MessageToJson(message, ensure_ascii=False) if MessageToDict(message) else ""
 
@@ -151,6 +201,9 @@ _DETAILS: Final[dict[type[Message], Callable[[Any], Pairs]]] = {
     pb.Run: run_details,
     pb.Record: _record_details,
     pb.FeatureTable: _table_details,
+    pb.Hook: _hook_details,
+    pb.HookUse: _use_details,
+    pb.Delivery: _delivery_details,
     pb.ServerInfo: _server_details,
 }
 
@@ -190,5 +243,33 @@ _LISTS: Final[dict[type[Message], tuple[Sequence[str], Callable[[Any], Sequence[
     pb.FeatureTable: (
         ("NAME", "COLUMNS", "ROWS (ABOUT)", "CHANGED"),
         lambda t: (t.name, str(len(t.columns)), str(t.row_count_estimate), instant(t.update_time)),
+    ),
+    pb.Hook: (
+        ("NAME", "CONVENTIONS", "PASSED", "REJECTED", "FAILED", "LAST USED"),
+        lambda h: (
+            h.name,
+            str(h.convention_count),
+            str(h.verdict_counts.passed),
+            str(h.verdict_counts.rejected),
+            str(h.verdict_counts.failed),
+            instant(h.update_time),
+        ),
+    ),
+    pb.HookUse: (
+        ("CONVENTION", "IMAGE", "REGISTERED"),
+        lambda u: (u.convention, u.definition.oci.image, instant(u.create_time)),
+    ),
+    pb.Delivery: (
+        ("NAME", "STATE", "EVENT", "ABOUT", "HANDLER", "ATTEMPTS", "CHANGED", "LAST ERROR"),
+        lambda d: (
+            d.name,
+            enum_word(pb.DeliveryState, d.state),
+            d.event_type,
+            d.subject,
+            d.handler,
+            str(d.attempts),
+            instant(d.update_time),
+            _one_line(d.last_error),
+        ),
     ),
 }

@@ -3,7 +3,7 @@
 import click
 
 from osa_grpc.cli.invocation import Session, connected, full_name
-from osa_grpc.cli.listing import limit_option, show_list
+from osa_grpc.cli.listing import limit_option, selection_options, show_list
 
 
 @click.group()
@@ -20,8 +20,10 @@ async def get(session: Session, *, name: str) -> None:
 
 
 @record.command("list")
+@selection_options(filter='convention:"pdb-structures@"', order_by="create_time")
 @limit_option
 @connected
-async def list_(session: Session, *, limit: int) -> None:
+async def list_(session: Session, *, where: str, order_by: str, limit: int) -> None:
     """List records, the newest first."""
-    await show_list(session.out, session.client.list_records(), limit=limit, empty="no records yet")
+    records = session.client.list_records(filter=where, order_by=order_by)
+    await show_list(session.out, records, limit=limit, empty="no such records" if where else "no records yet")

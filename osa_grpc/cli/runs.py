@@ -7,7 +7,7 @@ import click
 from osa_grpc.cli import exit_codes
 from osa_grpc.cli.following import follow_run
 from osa_grpc.cli.invocation import Session, connected, full_name
-from osa_grpc.cli.listing import limit_option, show_list
+from osa_grpc.cli.listing import limit_option, selection_options, show_list
 from osa_grpc.cli.run_board import run_board
 from osa_grpc.cli.run_story import RunStory
 from osa_grpc.wire import pb
@@ -27,11 +27,13 @@ async def get(session: Session, *, name: str) -> None:
 
 
 @run.command("list")
+@selection_options(filter="state = FAILED AND failure_kind = OOM", order_by="end_time desc")
 @limit_option
 @connected
-async def list_(session: Session, *, limit: int) -> None:
+async def list_(session: Session, *, where: str, order_by: str, limit: int) -> None:
     """List runs, the newest first."""
-    await show_list(session.out, session.client.list_runs(), limit=limit, empty="no runs yet")
+    runs = session.client.list_runs(filter=where, order_by=order_by)
+    await show_list(session.out, runs, limit=limit, empty="no such runs" if where else "no runs yet")
 
 
 @run.command()

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import grpc
 
-from osa_grpc.client import calls
+from osa_grpc.client import calls, delivery_calls, hook_calls
 from osa_grpc.client.backoff import Backoff
 from osa_grpc.client.blocking_sender import BlockingSender
 from osa_grpc.client.channel import DEFAULT_TARGET, open_blocking_channel
@@ -144,9 +144,17 @@ class BlockingClient:
         """Return a deposition."""
         return self._sender.send(calls.get_deposition(name))
 
-    def list_depositions(self, *, page_size: int = 0) -> Iterator[pb.Deposition]:
-        """Yield all depositions, the newest first."""
-        return self._sender.list(calls.list_depositions(page_size=page_size))
+    def list_depositions(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+    ) -> Iterator[pb.Deposition]:
+        """Yield the depositions that fit the filter, or all, in this order, or the newest first."""
+        return self._sender.list(
+            calls.list_depositions(filter=filter, order_by=order_by, page_size=page_size)
+        )
 
     def delete_deposition(self, name: str, *, etag: str = "", request_id: str | None = None) -> None:
         """Delete a draft and its files."""
@@ -231,9 +239,15 @@ class BlockingClient:
         answer = self._sender.send(calls.get_run(name))
         return answer.run, answer.resume_token
 
-    def list_runs(self, *, page_size: int = 0) -> Iterator[pb.Run]:
-        """Yield all runs, the newest first."""
-        return self._sender.list(calls.list_runs(page_size=page_size))
+    def list_runs(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+    ) -> Iterator[pb.Run]:
+        """Yield the runs that fit the filter, or all, in this order, or the newest first."""
+        return self._sender.list(calls.list_runs(filter=filter, order_by=order_by, page_size=page_size))
 
     def cancel_run(self, name: str, *, request_id: str | None = None) -> pb.Run:
         """Ask a run to stop; return it as it is now."""
@@ -339,9 +353,15 @@ class BlockingClient:
         """Return a record."""
         return self._sender.send(calls.get_record(name))
 
-    def list_records(self, *, page_size: int = 0) -> Iterator[pb.Record]:
-        """Yield all records, the newest first."""
-        return self._sender.list(calls.list_records(page_size=page_size))
+    def list_records(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+    ) -> Iterator[pb.Record]:
+        """Yield the records that fit the filter, or all, in this order, or the newest first."""
+        return self._sender.list(calls.list_records(filter=filter, order_by=order_by, page_size=page_size))
 
     def get_feature_table(self, name: str) -> pb.FeatureTable:
         """Return a feature table."""
@@ -381,3 +401,39 @@ class BlockingClient:
                 feature_table, filter=filter, order_by=order_by, columns=columns, page_size=page_size
             )
         )
+
+    def get_hook(self, name: str) -> pb.Hook:
+        """Return a hook, with how often it has come to each verdict."""
+        return self._sender.send(hook_calls.get_hook(name))
+
+    def list_hooks(self, *, page_size: int = 0) -> Iterator[pb.Hook]:
+        """Yield the hooks of all conventions by name."""
+        return self._sender.list(hook_calls.list_hooks(page_size=page_size))
+
+    def list_hook_uses(self, hook: str, *, page_size: int = 0) -> Iterator[pb.HookUse]:
+        """Yield the conventions that use a hook, `hooks/{hook}`, the newest first."""
+        return self._sender.list(hook_calls.list_hook_uses(hook, page_size=page_size))
+
+    def get_delivery(self, name: str) -> pb.Delivery:
+        """Return a delivery."""
+        return self._sender.send(delivery_calls.get_delivery(name))
+
+    def list_deliveries(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+    ) -> Iterator[pb.Delivery]:
+        """Yield the deliveries that fit the filter, or all, in this order, or the newest first."""
+        return self._sender.list(
+            delivery_calls.list_deliveries(filter=filter, order_by=order_by, page_size=page_size)
+        )
+
+    def retry_delivery(self, name: str, *, request_id: str | None = None) -> pb.Delivery:
+        """Make a delivery that is dead or was discarded due again; return it as it is now."""
+        return self._sender.send(delivery_calls.retry_delivery(name, request_id=request_id))
+
+    def discard_delivery(self, name: str, *, request_id: str | None = None) -> pb.Delivery:
+        """Decide that a dead delivery need not be delivered; return it as it is now."""
+        return self._sender.send(delivery_calls.discard_delivery(name, request_id=request_id))

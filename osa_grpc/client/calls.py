@@ -142,12 +142,19 @@ def get_deposition(
     )
 
 
-def list_depositions(*, page_size: int) -> Listing[pb.Deposition]:
+def list_depositions(
+    *,
+    filter: str,  # noqa: A002 - the contract's word
+    order_by: str,
+    page_size: int,
+) -> Listing[pb.Deposition]:
     """List depositions."""
     return Listing(
         page=lambda token: Call(
             rpc=lambda stubs: stubs.depositions.ListDepositions,
-            request=pb.ListDepositionsRequest(page_size=page_size, page_token=token),
+            request=pb.ListDepositionsRequest(
+                filter=filter, order_by=order_by, page_size=page_size, page_token=token
+            ),
             take=lambda answer: (answer.depositions, answer.next_page_token),
         )
     )
@@ -209,12 +216,19 @@ def get_run(name: str) -> Call[pb.GetRunRequest, pb.GetRunResponse, pb.GetRunRes
     )
 
 
-def list_runs(*, page_size: int) -> Listing[pb.Run]:
+def list_runs(
+    *,
+    filter: str,  # noqa: A002 - the contract's word
+    order_by: str,
+    page_size: int,
+) -> Listing[pb.Run]:
     """List runs."""
     return Listing(
         page=lambda token: Call(
             rpc=lambda stubs: stubs.runs.ListRuns,
-            request=pb.ListRunsRequest(page_size=page_size, page_token=token),
+            request=pb.ListRunsRequest(
+                filter=filter, order_by=order_by, page_size=page_size, page_token=token
+            ),
             take=lambda answer: (answer.runs, answer.next_page_token),
         )
     )
@@ -265,12 +279,19 @@ def get_record(name: str) -> Call[pb.GetRecordRequest, pb.GetRecordResponse, pb.
     )
 
 
-def list_records(*, page_size: int) -> Listing[pb.Record]:
+def list_records(
+    *,
+    filter: str,  # noqa: A002 - the contract's word
+    order_by: str,
+    page_size: int,
+) -> Listing[pb.Record]:
     """List records."""
     return Listing(
         page=lambda token: Call(
             rpc=lambda stubs: stubs.records.ListRecords,
-            request=pb.ListRecordsRequest(page_size=page_size, page_token=token),
+            request=pb.ListRecordsRequest(
+                filter=filter, order_by=order_by, page_size=page_size, page_token=token
+            ),
             take=lambda answer: (answer.records, answer.next_page_token),
         )
     )

@@ -48,4 +48,6 @@ class Stubs:
         self.runs = pb.RunServiceStub(channel)
         self.records = pb.RecordServiceStub(channel)
         self.features = pb.FeatureServiceStub(channel)
+        self.hooks = pb.HookServiceStub(channel)
+        self.admin = pb.AdminServiceStub(channel)
         self.server = pb.ServerServiceStub(channel)

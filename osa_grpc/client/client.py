@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import grpc
 
-from osa_grpc.client import calls
+from osa_grpc.client import calls, delivery_calls, hook_calls
 from osa_grpc.client.async_sender import AsyncSender
 from osa_grpc.client.backoff import Backoff
 from osa_grpc.client.channel import DEFAULT_TARGET, open_channel
@@ -147,9 +147,17 @@ class Client:
         """Return a deposition."""
         return await self._sender.send(calls.get_deposition(name))
 
-    def list_depositions(self, *, page_size: int = 0) -> AsyncIterator[pb.Deposition]:
-        """Yield all depositions, the newest first."""
-        return self._sender.list(calls.list_depositions(page_size=page_size))
+    def list_depositions(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+    ) -> AsyncIterator[pb.Deposition]:
+        """Yield the depositions that fit the filter, or all, in this order, or the newest first."""
+        return self._sender.list(
+            calls.list_depositions(filter=filter, order_by=order_by, page_size=page_size)
+        )
 
     async def delete_deposition(self, name: str, *, etag: str = "", request_id: str | None = None) -> None:
         """Delete a draft and its files."""
@@ -233,9 +241,15 @@ class Client:
         answer = await self._sender.send(calls.get_run(name))
         return answer.run, answer.resume_token
 
-    def list_runs(self, *, page_size: int = 0) -> AsyncIterator[pb.Run]:
-        """Yield all runs, the newest first."""
-        return self._sender.list(calls.list_runs(page_size=page_size))
+    def list_runs(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+    ) -> AsyncIterator[pb.Run]:
+        """Yield the runs that fit the filter, or all, in this order, or the newest first."""
+        return self._sender.list(calls.list_runs(filter=filter, order_by=order_by, page_size=page_size))
 
     async def cancel_run(self, name: str, *, request_id: str | None = None) -> pb.Run:
         """Ask a run to stop; return it as it is now."""
@@ -345,9 +359,15 @@ class Client:
         """Return a record."""
         return await self._sender.send(calls.get_record(name))
 
-    def list_records(self, *, page_size: int = 0) -> AsyncIterator[pb.Record]:
-        """Yield all records, the newest first."""
-        return self._sender.list(calls.list_records(page_size=page_size))
+    def list_records(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+    ) -> AsyncIterator[pb.Record]:
+        """Yield the records that fit the filter, or all, in this order, or the newest first."""
+        return self._sender.list(calls.list_records(filter=filter, order_by=order_by, page_size=page_size))
 
     async def get_feature_table(self, name: str) -> pb.FeatureTable:
         """Return a feature table."""
@@ -388,3 +408,39 @@ class Client:
                 feature_table, filter=filter, order_by=order_by, columns=columns, page_size=page_size
             )
         )
+
+    async def get_hook(self, name: str) -> pb.Hook:
+        """Return a hook, with how often it has come to each verdict."""
+        return await self._sender.send(hook_calls.get_hook(name))
+
+    def list_hooks(self, *, page_size: int = 0) -> AsyncIterator[pb.Hook]:
+        """Yield the hooks of all conventions by name."""
+        return self._sender.list(hook_calls.list_hooks(page_size=page_size))
+
+    def list_hook_uses(self, hook: str, *, page_size: int = 0) -> AsyncIterator[pb.HookUse]:
+        """Yield the conventions that use a hook, `hooks/{hook}`, the newest first."""
+        return self._sender.list(hook_calls.list_hook_uses(hook, page_size=page_size))
+
+    async def get_delivery(self, name: str) -> pb.Delivery:
+        """Return a delivery."""
+        return await self._sender.send(delivery_calls.get_delivery(name))
+
+    def list_deliveries(
+        self,
+        *,
+        filter: str = "",  # noqa: A002 - the contract's word
+        order_by: str = "",
+        page_size: int = 0,
+    ) -> AsyncIterator[pb.Delivery]:
+        """Yield the deliveries that fit the filter, or all, in this order, or the newest first."""
+        return self._sender.list(
+            delivery_calls.list_deliveries(filter=filter, order_by=order_by, page_size=page_size)
+        )
+
+    async def retry_delivery(self, name: str, *, request_id: str | None = None) -> pb.Delivery:
+        """Make a delivery that is dead or was discarded due again; return it as it is now."""
+        return await self._sender.send(delivery_calls.retry_delivery(name, request_id=request_id))
+
+    async def discard_delivery(self, name: str, *, request_id: str | None = None) -> pb.Delivery:
+        """Decide that a dead delivery need not be delivered; return it as it is now."""
+        return await self._sender.send(delivery_calls.discard_delivery(name, request_id=request_id))

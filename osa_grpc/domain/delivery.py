@@ -16,8 +16,9 @@ class DeliveryState(StrEnum):
 
 
 class Delivery(Value):
-    """One event owed to one handler. `key` is what the event is about; `attempts` counts since it was last retried by hand. `next_attempt_at` is set when
-    PENDING.
+    """One event owed to one handler.
+
+    `key` is what the event is about; `attempts` counts since it was last retried by hand; `next_attempt_at` is set when PENDING.
     """
 
     id: int

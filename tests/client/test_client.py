@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from osa_grpc.client import Backoff, Client, Interruption, OsaRpcError, calls
+from osa_grpc.client import Backoff, Client, Interruption, OsaRpcError, calls, delivery_calls, hook_calls
 from osa_grpc.client.channel import Stubs
 from osa_grpc.client.uploading import PIECE_BYTES
 from osa_grpc.domain.errors import InvalidRequestError, UnavailableError, Violation
@@ -312,19 +312,26 @@ async def test_every_unary_call_of_the_contract_can_be_made() -> None:
         calls.create_deposition("", metadata={}, request_id=None),
         calls.update_deposition("", metadata={}, fields=None, etag="", request_id=None),
         calls.get_deposition(""),
-        calls.list_depositions(page_size=0).page(""),
+        calls.list_depositions(filter="", order_by="", page_size=0).page(""),
         calls.delete_deposition("", etag="", request_id=None),
         calls.list_files("", page_size=0).page(""),
         calls.delete_file("", request_id=None),
         calls.submit_deposition("", etag="", request_id=None),
         calls.get_run(""),
-        calls.list_runs(page_size=0).page(""),
+        calls.list_runs(filter="", order_by="", page_size=0).page(""),
         calls.cancel_run("", request_id=None),
         calls.get_record(""),
-        calls.list_records(page_size=0).page(""),
+        calls.list_records(filter="", order_by="", page_size=0).page(""),
         calls.get_feature_table(""),
         calls.list_feature_tables(page_size=0).page(""),
         calls.query_features("", filter="", order_by="", columns=(), page_size=0).page(""),
+        hook_calls.get_hook(""),
+        hook_calls.list_hooks(page_size=0).page(""),
+        hook_calls.list_hook_uses("", page_size=0).page(""),
+        delivery_calls.get_delivery(""),
+        delivery_calls.list_deliveries(filter="", order_by="", page_size=0).page(""),
+        delivery_calls.retry_delivery("", request_id=None),
+        delivery_calls.discard_delivery("", request_id=None),
     ]
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
         stubs = Stubs(channel)  # type: ignore[arg-type]
