@@ -320,6 +320,8 @@ async def test_every_unary_call_of_the_contract_can_be_made() -> None:
         calls.get_run(""),
         calls.list_runs(filter="", order_by="", page_size=0).page(""),
         calls.cancel_run("", request_id=None),
+        calls.retry_run("", request_id=None),
+        calls.review_run("", decision=pb.REVIEW_DECISION_UNSPECIFIED, reason="", request_id=None),
         calls.get_record(""),
         calls.list_records(filter="", order_by="", page_size=0).page(""),
         calls.get_feature_table(""),
