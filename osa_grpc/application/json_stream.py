@@ -3,6 +3,7 @@
 Only the ends of values are found here, without recursion; whoever asked for a value decodes it, and so checks its inside.
 """
 
+import codecs
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final, NoReturn
@@ -14,7 +15,17 @@ _IN_LINE = re.compile(rb"[ \t\r]*")
 _ACROSS_LINES = re.compile(rb"[ \t\r\n]*")
 _SCALAR = re.compile(rb"[^ \t\r\n,:\[\]{}\"]+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_FLAT = rb'\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\}'
+_HALVES_OF_UTF_16: Final = frozenset({b"[\0", b"{\0", b"\0[", b"\0{"})
+_FLAT_LEVELS: Final = 4
+
+
+def _structure(opening: bytes, *, levels: int) -> bytes:
+    """Return the pattern of an object or array that is nested so many levels deep at most."""
+    inner = rb"|" + _structure(rb"[\[{]", levels=levels - 1) if levels > 1 else b""
+    return opening + rb'(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+"' + inner + rb")*+[\]}]"
+
+
+_FLAT = _structure(rb"\{", levels=_FLAT_LEVELS)
 _FLAT_OBJECT = re.compile(_FLAT, re.DOTALL)
 _FLAT_ELEMENT = re.compile(rb"[ \t\r\n]*+(" + _FLAT + rb")[ \t\r\n]*+([,\]])", re.DOTALL)
 _FLAT_ELEMENT_IN_LINE = re.compile(_FLAT_ELEMENT.pattern.replace(rb"\n", b""), re.DOTALL)
@@ -42,6 +53,7 @@ class JsonCursor:
         self._max_value_bytes = max_value_bytes
         self._buffer = b""
         self._at = 0
+        self._has_begun = False
         self._is_at_end = False
         self.line = 1
         """The line of what comes next, from 1."""
@@ -174,9 +186,22 @@ class JsonCursor:
             return False
         rest = self._buffer[self._at :]
         more = self._stream.read(max(_CHUNK_BYTES, len(rest)))
+        if not self._has_begun:
+            self._has_begun = True
+            if encoding := _strange_encoding(more):
+                self.fail(f"expected UTF-8 without a byte order mark, found {encoding}")
         self._is_at_end = not more
         self._buffer, self._at = rest + more, 0
         return bool(more)
+
+
+def _strange_encoding(beginning: bytes) -> str | None:
+    """Return what a file is in that some programs write without being asked, if it is."""
+    if beginning.startswith(codecs.BOM_UTF8):
+        return "one"
+    if beginning.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or beginning[:2] in _HALVES_OF_UTF_16:
+        return "UTF-16"
+    return None
 
 
 def preview(text: bytes) -> str:

@@ -5,7 +5,6 @@ verdict) and feeds the database, so that what passed can be published.
 """
 
 import asyncio
-import re
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
@@ -15,10 +14,11 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from osa_grpc.application.column_decoding import converter, expected, holds_nul, stored_bytes, wire_type
+from osa_grpc.application.column_decoding import converter, holds_nul, stored_bytes, wire_type
 from osa_grpc.application.json_stream import JsonCursor, preview
 from osa_grpc.application.ports import FeatureSource, HookOutputs
-from osa_grpc.domain.column import RESERVED_COLUMN_NAMES, ColumnDef, ColumnType
+from osa_grpc.application.row_faults import fault_of, key_twice
+from osa_grpc.domain.column import ColumnDef, ColumnType
 from osa_grpc.domain.errors import BadOutput, BadOutputError
 from osa_grpc.domain.hook import Cardinality, HookDefinition
 from osa_grpc.domain.row_size import MAX_ROW_BYTES, SYSTEM_BYTES, fixed_bytes
@@ -26,6 +26,7 @@ from osa_grpc.domain.row_size import MAX_ROW_BYTES, SYSTEM_BYTES, fixed_bytes
 Row = tuple[object, ...]
 
 _TEXT_PER_BYTE: Final = 8  # `\u0001` is one byte of text in six of JSON; and white space
+_OPTIONAL: Final = msgspec.UnsetType | None
 _BATCH_ROWS: Final = 1000
 _BATCH_BYTES: Final = 2**21
 
@@ -36,6 +37,7 @@ def decode_rows(
     *,
     subject_id: str,
     max_row_bytes: int = MAX_ROW_BYTES,
+    max_rows: int | None = None,
 ) -> Iterator[Row]:
     """Yield the subject's rows in the file's order, positional against `hook.feature.columns`, as binary COPY takes them: JSON
     columns as text, instants in UTC. The source stays the caller's to close.
@@ -46,7 +48,9 @@ def decode_rows(
     Raises:
         BadOutputError: the output is not what the hook declares.
     """
-    for _, row in _sized_rows(source, hook, subject_id=subject_id, max_row_bytes=max_row_bytes):
+    for _, row in _sized_rows(
+        source, hook, subject_id=subject_id, max_row_bytes=max_row_bytes, max_rows=max_rows
+    ):
         yield row
 
 
@@ -55,6 +59,7 @@ async def stream_rows(
 ) -> AsyncGenerator[Row, None]:
     """Yield what `decode_rows` does, decoded in a thread batch by batch; the file is closed in the end, also on cancellation.
 
+    As many as there are: how many there may be was the verdict's to say.
     Close the generator (`contextlib.aclosing`) where it may not be exhausted.
     """
     async with aclosing(
@@ -66,7 +71,12 @@ async def stream_rows(
 
 
 def count_rows(
-    outputs: HookOutputs, hook: HookDefinition, *, subject_id: str, max_row_bytes: int = MAX_ROW_BYTES
+    outputs: HookOutputs,
+    hook: HookDefinition,
+    *,
+    subject_id: str,
+    max_row_bytes: int = MAX_ROW_BYTES,
+    max_rows: int | None = None,
 ) -> int:
     """Decode everything, keep nothing, and return how many rows there are: a verdict's pass over the output. Blocks.
 
@@ -74,7 +84,9 @@ def count_rows(
         BadOutputError: the output is not what the hook declares.
     """
     with outputs.features() as source:
-        rows = decode_rows(source, hook, subject_id=subject_id, max_row_bytes=max_row_bytes)
+        rows = decode_rows(
+            source, hook, subject_id=subject_id, max_row_bytes=max_row_bytes, max_rows=max_rows
+        )
         return sum(1 for _ in rows)
 
 
@@ -109,7 +121,12 @@ async def _in_thread(work: Callable[[], list[Row]]) -> list[Row]:
 
 
 def _sized_rows(
-    source: FeatureSource | None, hook: HookDefinition, *, subject_id: str, max_row_bytes: int
+    source: FeatureSource | None,
+    hook: HookDefinition,
+    *,
+    subject_id: str,
+    max_row_bytes: int,
+    max_rows: int | None = None,
 ) -> Iterator[tuple[int, Row]]:
     spec = hook.feature
     if source is None:
@@ -136,6 +153,10 @@ def _sized_rows(
     for count, (line, text) in enumerate(found, start=1):
         if count > 1 and spec.cardinality is Cardinality.ONE:
             cursor.fail("expected one row at most (the cardinality is one), found a second", line=line)
+        if max_rows is not None and count > max_rows:
+            cursor.fail(
+                f"expected at most {max_rows} rows, which is what the server takes, found more", line=line
+            )
         try:
             row = decoder.decode(cursor, line, text, max_row_bytes)
         except BadOutputError as error:
@@ -218,6 +239,7 @@ class _RowDecoder:
 
     def __init__(self, columns: tuple[ColumnDef, ...]) -> None:
         self._columns = {column.name: column for column in columns}
+        self._keys = [f'"{column.name}"'.encode() for column in columns]
         # Fields have names of their own, because a column may be called like a keyword.
         self._decoder = msgspec.json.Decoder(
             msgspec.defstruct(
@@ -225,7 +247,11 @@ class _RowDecoder:
                 [
                     (f"c{i}", wire_type(c), msgspec.field(name=c.name))
                     if c.required
-                    else (f"c{i}", wire_type(c) | None, msgspec.field(name=c.name, default=None))
+                    else (
+                        f"c{i}",
+                        _OPTIONAL | wire_type(c),
+                        msgspec.field(name=c.name, default=msgspec.UNSET),
+                    )
                     for i, c in enumerate(columns)
                 ],
                 kw_only=True,
@@ -240,8 +266,14 @@ class _RowDecoder:
     def decode(self, cursor: JsonCursor, line: int, text: bytes, max_row_bytes: int) -> Row:
         try:
             row = msgspec.structs.astuple(self._decoder.decode(text))
+            absent_count = row.count(msgspec.UNSET)
+            if absent_count:
+                row = tuple(None if value is msgspec.UNSET else value for value in row)
+            # Cheap where nothing is strange: there are as many keys as columns that are there.
+            if text.count(b'":') != len(row) - absent_count and self._may_have_twice(text):
+                self._fail(cursor, line, text)
             if b"\\u0000" in text and any(holds_nul(value) for value in row):
-                self._explain(cursor, line, text)
+                self._fail(cursor, line, text)
             if self._converters:
                 values = list(row)
                 for i, convert in self._converters:
@@ -249,7 +281,7 @@ class _RowDecoder:
                         values[i] = convert(values[i])
                 row = tuple(values)
         except (ValueError, RecursionError) as error:
-            self._explain(cursor, line, text, error)
+            self._fail(cursor, line, text, error)
         if self._json_at or len(text) + self._fixed_bytes > max_row_bytes:
             size = self._fixed_bytes + self._text_bytes(row)
             if size > max_row_bytes:
@@ -259,6 +291,9 @@ class _RowDecoder:
                 )
         return row
 
+    def _may_have_twice(self, text: bytes) -> bool:
+        return (b"\\u" in text or any(text.count(key) > 1 for key in self._keys)) and bool(key_twice(text))
+
     def _text_bytes(self, row: Row) -> int:
         return sum(
             chain(
@@ -267,53 +302,9 @@ class _RowDecoder:
             )
         )
 
-    def _explain(
-        self, cursor: JsonCursor, line: int, text: bytes, error: Exception | None = None
-    ) -> NoReturn:
-        """Raise BadOutputError about the first thing that is wrong with a row."""
-        try:
-            values = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
-        except (ValueError, RecursionError) as malformed:
-            if text.startswith(b"{"):
-                if number := _not_a_number(text, malformed):
-                    cursor.fail(f"expected JSON, which has no {number}: write null", line=line)
-                cursor.fail(f"expected JSON, found {preview(text)}: {malformed}", line=line)
-            cursor.fail(f"expected an object of columns, found {preview(text)}", line=line)
-        for key in values:
-            if key not in self._columns:
-                kind = "the name of a system column" if key in RESERVED_COLUMN_NAMES else "an unknown key"
-                cursor.fail(
-                    f"expected the declared columns only, found {kind}",
-                    line=line,
-                    field=preview(key.encode()),
-                )
-        for name, column in self._columns.items():
-            if name not in values:
-                if column.required:
-                    cursor.fail(f"expected {expected(column)}, found no such key", line=line, field=name)
-            elif not _is_of(column, values[name]):
-                found = preview(bytes(values[name]))
-                cursor.fail(f"expected {expected(column)}, found {found}", line=line, field=name)
-        cursor.fail(f"not a row of the declared columns: {error}", line=line)
-
-
-def _not_a_number(text: bytes, malformed: Exception) -> str | None:
-    """Return NaN or Infinity, as Python and others write them, if that is what is malformed."""
-    place = re.search(r"\(byte (\d+)\)", str(malformed))
-    found = re.compile(rb"NaN|Infinity").match(text, int(place[1])) if place else None
-    return found[0].decode() if found else None
-
-
-def _is_of(column: ColumnDef, text: msgspec.Raw) -> bool:
-    try:
-        value = msgspec.json.decode(text, type=wire_type(column) | None)
-        if value is None:
-            return not column.required
-        if convert := converter(column):
-            convert(value)
-    except (ValueError, RecursionError):
-        return False
-    return not holds_nul(value)
+    def _fail(self, cursor: JsonCursor, line: int, text: bytes, error: Exception | None = None) -> NoReturn:
+        fault = fault_of(self._columns, text, error)
+        cursor.fail(fault.message, line=line, field=fault.field)
 
 
 @lru_cache(maxsize=256)
