@@ -27,12 +27,11 @@ from urllib.parse import quote
 import platformdirs
 import structlog
 
-from osa_grpc.application.disk_room import is_out_of_room, says_out_of_room
 from osa_grpc.server import launch_child
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.directory_lock import DirectoryLock
 from osa_grpc.server.postgres_directory import PostgresDirectory
-from osa_grpc.server.postgres_log import PostgresLog, no_room
+from osa_grpc.server.postgres_log import PostgresLog, reason_in
 from osa_grpc.server.postgres_program import Account, PostgresProgram, choose_account, find_program
 
 _log = structlog.get_logger(__name__)
@@ -143,7 +142,7 @@ class EmbeddedPostgres:
             await self._start()
         except OSError as error:
             await self.stop()
-            why = no_room(self._directory.path) if is_out_of_room(error) else error
+            why = reason_in(str(error), directory=self._directory.path) or error
             raise CannotStartError(f"The embedded Postgres does not start: {why}") from error
         except BaseException:
             await self.stop()
@@ -237,7 +236,7 @@ class EmbeddedPostgres:
             await self._end(process)  # at once, unless we were cancelled
         if process.returncode != 0:
             said = output.decode(errors="replace").strip()
-            why = no_room(self._directory.path) if says_out_of_room(said) else said
+            why = reason_in(said, directory=self._directory.path) or said
             raise CannotStartError(f"The database in {scratch} cannot be made: {why}")
         self._directory.keep_scratch()
 

@@ -41,7 +41,7 @@ class PostgresLog:
     def why(self) -> str:
         """Why it ended, or did not start: a sentence if it is one of the known reasons, else the last lines."""
         text = "\n".join(self._last_lines)
-        return no_room(self._directory) if says_out_of_room(text) else text or "it said nothing"
+        return reason_in(text, directory=self._directory) or text or "it said nothing"
 
     async def _read(self, stream: asyncio.StreamReader) -> None:
         rest = b""
@@ -54,9 +54,11 @@ class PostgresLog:
                 (_log.warning if severe and not self.is_quiet else _log.debug)("postgres", line=text)
 
 
-def no_room(directory: Path) -> str:
-    """Say that the disk is full, and what to do; Postgres's own hint then speaks of corruption, and there is none."""
-    return (
-        f"no room is left on the disk of {directory}. Make room there (df -h {directory}) and start the server again; "
-        "nothing that was stored is lost."
-    )
+def reason_in(text: str, *, directory: Path) -> str | None:
+    """A sentence for a reason that is known: the disk is full. Postgres's own words then are many, and hint at corruption."""
+    if says_out_of_room(text) or "Check free disk space" in text:  # its hint where it could write only a part
+        return (
+            f"no room is left on the disk of {directory}. Make room there (df -h {directory}) and start the server "
+            "again; nothing that was stored is lost."
+        )
+    return None

@@ -238,12 +238,21 @@ def place(dsn: str) -> str:
     return f"{host}:{port}{parts.path}"
 
 
+def outage_of(error: BaseException | None) -> OsaError | None:
+    """The domain's word for an error that came, perhaps through others, of a server that is away or full; else None."""
+    while error is not None:
+        if isinstance(error, _CONNECTION_ERRORS):
+            return _gone()
+        if isinstance(error, asyncpg.DiskFullError):
+            return ResourceExhaustedError("The database's disk is full.", reason="DATABASE_DISK_FULL")
+        error = error.__cause__
+    return None
+
+
 def _translate(error: Exception, connection: Connection) -> OsaError | None:
     """The domain's word for an error of the driver; None for what is not about the connection or the server."""
-    if isinstance(error, _CONNECTION_ERRORS):
-        return _gone()
-    if isinstance(error, asyncpg.DiskFullError):
-        return ResourceExhaustedError("The database's disk is full.", reason="DATABASE_DISK_FULL")
+    if isinstance(error, asyncpg.PostgresError) and (outage := outage_of(error)) is not None:
+        return outage
     if isinstance(error, _COLLISIONS):
         return UnavailableError("The database is busy with other changes.", reason="DATABASE_BUSY")
     if isinstance(error, asyncpg.QueryCanceledError):

@@ -12,6 +12,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, NullPool, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from osa_grpc.storage.database import outage_of
 from osa_grpc.storage.migrations.schema import VERSION_SCHEMA, current_revision, refuse_unknown
 
 _LOCK_KEY: Final = "osa-grpc migrate"
@@ -22,6 +23,7 @@ async def upgrade(dsn: str) -> None:
 
     Raises:
         UnavailableError: the database is away or refuses us.
+        ResourceExhaustedError: its disk is full; then nothing was changed.
         SchemaError: it has a revision of a newer release.
     """
     revision = await current_revision(dsn)
@@ -33,6 +35,10 @@ async def upgrade(dsn: str) -> None:
     try:
         async with engine.begin() as connection:
             await connection.run_sync(_upgrade)
+    except Exception as error:
+        if (outage := outage_of(error)) is not None:
+            raise outage from error
+        raise
     finally:
         await engine.dispose()
 
