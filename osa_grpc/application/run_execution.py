@@ -1,40 +1,39 @@
-"""Executes one run that is held: its hooks in order, the next only after `passed`, then publication.
+"""Executes one run that is held: its hooks in order, the next only after `passed`, then review or publication.
 
 Each step is committed under the lease's epoch; no transaction stays open while a container runs. A run that was under way when its
-server went away is taken up where it stood: hooks that have passed and whose outputs are here are not run again.
+server went away is taken up where it stood: the attempt goes on with its container; hooks that have passed, and whose outputs are
+here, are not run again.
 """
 
-import asyncio
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, TypeVar
 
 import structlog
 
-from osa_grpc.application.patience import through_outages
-from osa_grpc.application.ports import (
-    HookJob,
-    HookRuntime,
-    HookSubject,
-    SubjectFile,
-    Telemetry,
-)
+from osa_grpc.application import run_steps
+from osa_grpc.application.held_run import HeldRun
+from osa_grpc.application.judging import RowCount
+from osa_grpc.application.places import Places
+from osa_grpc.application.ports import HookRuntime, Telemetry
 from osa_grpc.application.publication import PassedHook, RowStream, publish
-from osa_grpc.application.run_control import end_run
-from osa_grpc.application.run_observer import ObservationLimits, RowCount, RunObserver
-from osa_grpc.application.storage_ports import PageRequest, RunLease, Storage, Transaction
+from osa_grpc.application.retry_policy import Again, GiveUp, RetryRules, decide
+from osa_grpc.application.run_observer import Conclusion, ObservationLimits, RunObserver
+from osa_grpc.application.run_steps import Turn, Work
+from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.errors import BadOutputError, LeaseLostError, UnavailableError
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.hook import HookDefinition
-from osa_grpc.domain.run import HookExecution, HookExecutionState, Run, RunState, Verdict
-from osa_grpc.domain.run_event import HookRetrying, RunStarted
+from osa_grpc.domain.names import RunId
+from osa_grpc.domain.run import HookExecution, Run, RunState, Verdict
 from osa_grpc.domain.srn import SrnAuthority
 
+T = TypeVar("T")
+
 _LOG = structlog.get_logger(__name__)
-_SERVER_WENT_AWAY = Failure(
-    kind=FailureKind.INTERNAL, message="the server that ran the hook went away", retryable=True
-)
-_OUTPUTS_ARE_GONE = Failure(
+_OUTPUTS_ARE_GONE: Final = Failure(
     kind=FailureKind.INTERNAL, message="what a hook wrote is gone; it was not published yet", retryable=True
 )
 
@@ -43,13 +42,23 @@ _OUTPUTS_ARE_GONE = Failure(
 class ExecutionRules:
     """How runs are executed."""
 
+    retry: RetryRules
     limits: ObservationLimits = field(default_factory=ObservationLimits)
-    max_attempts: int = 5
-    """How often a hook is begun before a run that its servers keep losing is failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """As far as a run goes now. `is_over`: to its end; else it waits: for a person, or for its time, which is `until`."""
+
+    is_over: bool
+    until: datetime | None = None
+
+
+_OVER: Final = Rest(is_over=True)
 
 
 class RunExecutor:
-    """Executes runs that are held, one call for each. `places` are the server's places for running hooks."""
+    """Executes runs that are held, one call for each."""
 
     def __init__(
         self,
@@ -59,7 +68,7 @@ class RunExecutor:
         authority: SrnAuthority,
         count_rows: RowCount,
         stream_rows: RowStream,
-        places: asyncio.Semaphore,
+        places: Places,
         rules: ExecutionRules,
         telemetry: Telemetry,
     ) -> None:
@@ -72,15 +81,15 @@ class RunExecutor:
         self._rules = rules
         self._telemetry = telemetry
 
-    async def execute(self, lease: RunLease) -> None:
+    async def execute(self, held: HeldRun) -> Rest:
         """Bring the run to its end, or as far as it goes. When this returns nothing of the run is under way here.
 
         Raises:
             LeaseLostError: another worker has the run.
         """
-        with structlog.contextvars.bound_contextvars(run=lease.run, epoch=lease.epoch):
+        with structlog.contextvars.bound_contextvars(run=held.lease.run):
             try:
-                await self._execute(lease)
+                rest = await self._execute(held)
             except (LeaseLostError, UnavailableError):
                 raise
             except Exception:  # noqa: BLE001 - one run's trouble is not the worker's; it is logged and told
@@ -89,201 +98,154 @@ class RunExecutor:
                 failure = Failure(
                     kind=FailureKind.INTERNAL, message=f"something went wrong; incident {incident}"
                 )
-                await through_outages(lambda: self._fail(lease, failure))
-            await self._discard(lease)
+                await self._fail(held, failure)
+                rest = _OVER
+            if rest.is_over:
+                await self._discard(held.lease.run)
+            return rest
 
-    async def finish_cancel(self, lease: RunLease) -> None:
+    async def finish_cancel(self, held: HeldRun) -> Rest:
         """CANCELLING → CANCELLED, once everything of the run has stopped and is removed."""
-        await self._discard(lease)
+        await self._discard(held.lease.run)
+        await self._step(held, lambda tx: run_steps.cancelled(tx, held.lease))
+        _LOG.info("run cancelled", run=held.lease.run)
+        return _OVER
 
-        async def write() -> None:
-            async with self._storage.transaction() as tx:
-                run = await tx.runs.lock(lease)
-                if run.state is RunState.CANCELLING:
-                    await self._close_logs(tx, run)
-                    await end_run(tx, run.cancelled(at=await tx.now()))
-
-        await through_outages(write)
-        _LOG.info("run cancelled", run=lease.run)
-
-    async def _execute(self, lease: RunLease) -> None:
-        work = await through_outages(lambda: self._begin(lease))
+    async def _execute(self, held: HeldRun) -> Rest:
+        work = await self._step(held, lambda tx: run_steps.take_up(tx, held.lease, self._authority))
         if work is None:
-            await self.finish_cancel(lease)
-            return
+            return await self.finish_cancel(held)
         passed: list[PassedHook] = []
         for hook in work.hooks:
-            one = await self._execute_hook(lease, work, hook)
-            if one is None:
-                return
+            one = await self._hook(held, work, hook)
+            if isinstance(one, Rest):
+                return one
             passed.append(one)
-        over = await through_outages(lambda: self._publish(lease, passed))
-        _LOG.info("run finished", state=over.state.value)
+        run = await self._publish(held, passed)
+        if run.state is RunState.RUNNING:  # it has no hooks
+            await self._step(held, lambda tx: run_steps.after_hooks(tx, held.lease, work.review))
+            run = await self._publish(held, passed)
+        match run.state:
+            case RunState.CANCELLING:
+                return await self.finish_cancel(held)
+            case RunState.AWAITING_REVIEW:
+                return Rest(is_over=False)
+            case _:
+                _LOG.info("run finished", state=run.state.value)
+                return _OVER
 
-    async def _begin(self, lease: RunLease) -> "_Work | None":
-        """Return what there is to do; None for a run that is to be cancelled, or is over."""
-        async with self._storage.transaction() as tx:
-            run = await tx.runs.lock(lease)
-            if run.state is RunState.CANCELLING or run.state.is_terminal:
-                return None
-            if run.state is RunState.PENDING:
-                run = run.started(at=await tx.now())
-                await tx.runs.save(run)
-                await tx.runs.append(run.id, [RunStarted()])
-            convention = await tx.conventions.find(run.convention)
-            assert convention is not None
-            return _Work(run=run, hooks=convention.definition.hooks, subject=await self._subject(tx, run))
-
-    async def _subject(self, tx: Transaction, run: Run) -> HookSubject:
-        deposition = await tx.depositions.find(run.source.deposition)
-        assert deposition is not None
-        files: list[SubjectFile] = []
-        page = PageRequest(size=1000)
-        while True:
-            listed = await tx.depositions.list_files(deposition.id, page)
-            files += [
-                SubjectFile(file_name=f.file_name, key=f.key, size_bytes=f.size_bytes, sha256=f.sha256)
-                for f in listed.items
-            ]
-            if listed.after is None:
-                break
-            page = PageRequest(size=1000, after=listed.after)
-        return HookSubject(
-            id=deposition.id,
-            srn=self._authority.deposition(deposition.id),
-            metadata=dict(deposition.metadata),
-            files=files,
-        )
-
-    async def _execute_hook(self, lease: RunLease, work: "_Work", hook: HookDefinition) -> PassedHook | None:
-        """Return the hook once it has passed; None when the run is over."""
-        runtime = self._runtimes[hook.runtime.type]
-        execution = work.run.execution(hook.name)  # as it was taken up: its turn was not yet
-        if execution.verdict is Verdict.PASSED:
-            outputs = runtime.outputs(work.job(execution, hook))
+    async def _hook(self, held: HeldRun, work: Work, hook: HookDefinition) -> PassedHook | Rest:
+        """Return the hook once it has passed; else how far the run has come."""
+        found = work.run.execution(hook.name)  # as it was taken up: its turn was not yet
+        if found.verdict is Verdict.PASSED:
+            outputs = self._runtimes[hook.runtime.type].outputs(work.job(found, hook))
             if outputs is not None:
-                return PassedHook(hook=hook, execution=execution.id, outputs=outputs)
-            if work.run.state is RunState.PUBLISHING:  # there is no way back to running
-                await through_outages(lambda: self._fail(lease, _OUTPUTS_ARE_GONE))
-                return None
-        if execution.attempt >= self._rules.max_attempts:
-            await through_outages(lambda: self._fail(lease, _SERVER_WENT_AWAY))
-            return None
-        taken = await through_outages(lambda: self._take_turn(lease, hook))
-        if taken is None:
-            await self.finish_cancel(lease)
-            return None
-        job = work.job(taken, hook)
+                return PassedHook(hook=hook, execution=found.id, outputs=outputs)
+            return await self._without_outputs(held, work, hook, found)
+        if (rest := _waits(found)).until is not None and rest.until > work.taken_up_at:
+            return rest
+        while True:
+            turn = await self._step(
+                held,
+                lambda tx: run_steps.take_turn(
+                    tx, held.lease, hook.name, are_places_taken=self._places.are_all_taken
+                ),
+            )
+            if turn is None:
+                return await self.finish_cancel(held)
+            conclusion = await self._attempt(held, work, hook, turn)
+            if conclusion.run.state is RunState.CANCELLING:
+                return await self.finish_cancel(held)
+            if conclusion.judgement.verdict is Verdict.PASSED:
+                assert conclusion.outputs is not None
+                return PassedHook(hook=hook, execution=turn.execution.id, outputs=conclusion.outputs)
+            if conclusion.again is None:
+                return _OVER
+            if conclusion.again.delay:
+                return _waits(conclusion.run.execution(hook.name))
+
+    async def _attempt(self, held: HeldRun, work: Work, hook: HookDefinition, turn: Turn) -> Conclusion:
+        job = work.job(turn.execution, hook, turn.resumption)
         observer = RunObserver(
             storage=self._storage,
-            lease=lease,
+            held=held,
             job=job,
+            execution=turn.execution,
             limits=self._rules.limits,
+            retry=self._rules.retry,
             count_rows=self._count_rows,
-            is_last=hook is work.hooks[-1],
+            review=work.review if hook is work.hooks[-1] else None,
         )
         with structlog.contextvars.bound_contextvars(hook=hook.name, attempt=job.attempt):
-            async with self._places:
+            async with self._places.place(work.run.convention, at_once=turn.has_place):
                 with self._telemetry.running_hook(hook.name):
-                    end = await runtime.run(job, observer)
+                    end = await self._runtimes[hook.runtime.type].run(job, observer)
             conclusion = await observer.conclude(end)
-            judgement = conclusion.judgement
-            self._telemetry.hook_ended(hook.name, judgement.verdict)
-            _LOG.info("hook finished", verdict=judgement.verdict.value, failure=judgement.failure)
-        if conclusion.run.state is RunState.CANCELLING:
-            await self.finish_cancel(lease)
-            return None
-        if judgement.verdict is not Verdict.PASSED:
-            return None
-        assert conclusion.outputs is not None
-        return PassedHook(hook=hook, execution=job.execution, outputs=conclusion.outputs)
+            verdict, failure = conclusion.judgement.verdict, conclusion.judgement.failure
+            if conclusion.again is None:
+                self._telemetry.hook_ended(hook.name, verdict)
+                _LOG.info("hook finished", verdict=verdict.value, failure=failure)
+            elif failure is not None:
+                self._tell_of_retry(hook, failure, conclusion.again)
+        return conclusion
 
-    async def _take_turn(self, lease: RunLease, hook: HookDefinition) -> HookExecution | None:
-        """Begin an attempt: the hook waits for a place. None for a run that is to be cancelled.
-
-        An attempt before it was lost with its server, or its outputs were.
-        """
-        async with self._storage.transaction() as tx:
-            run = await tx.runs.lock(lease)
-            if run.state is RunState.CANCELLING:
-                return None
-            before = run.execution(hook.name)
-            execution = HookExecution(
-                id=before.id,
-                hook=before.hook,
-                attempt=before.attempt + 1,
-                state=HookExecutionState.WAITING,
-                created_at=before.created_at or await tx.now(),
-            )
-            await tx.runs.save(run.with_execution(execution))
-            if before.attempt:
-                await self._close_log(tx, before)
-                retrying = HookRetrying(hook=hook.name, attempt=execution.attempt, cause=_SERVER_WENT_AWAY)
-                await tx.runs.append(run.id, [retrying])
-            return execution
-
-    async def _publish(self, lease: RunLease, passed: list[PassedHook]) -> Run:
-        try:
-            async with self._storage.transaction() as tx:
-                run = await publish(tx, lease, passed, authority=self._authority, rows=self._stream_rows)
-        except BadOutputError as error:
-            failure = Failure(kind=FailureKind.BAD_OUTPUT, message=str(error))
-            return await self._fail(lease, failure)
-        if run.state is RunState.RUNNING:  # it has no hooks, or all had passed when it was taken up
-            await self._to_publishing(lease)
-            return await self._publish(lease, passed)
-        if run.state is RunState.CANCELLING:
-            await self.finish_cancel(lease)
-        return run
-
-    async def _to_publishing(self, lease: RunLease) -> None:
-        async with self._storage.transaction() as tx:
-            run = await tx.runs.lock(lease)
-            if run.state is RunState.RUNNING:
-                await tx.runs.save(run.publishing())
-
-    async def _fail(self, lease: RunLease, failure: Failure) -> Run:
-        async with self._storage.transaction() as tx:
-            run = await tx.runs.lock(lease)
-            if run.state is RunState.CANCELLING:
-                await end_run(tx, run.cancelled(at=await tx.now()))
-            elif not run.state.is_terminal:
-                await self._close_logs(tx, run)
-                if run.state is RunState.PENDING:
-                    run = run.started(at=await tx.now())
-                    await tx.runs.save(run)
-                run = run.failed(failure=failure, at=await tx.now())
-                await end_run(tx, run)
-            return run
-
-    async def _close_logs(self, tx: Transaction, run: Run) -> None:
-        for execution in run.executions:
-            await self._close_log(tx, execution)
-
-    async def _close_log(self, tx: Transaction, execution: HookExecution) -> None:
-        if execution.attempt:
-            state = await tx.run_logs.state(execution.id, execution.attempt)
-            if state is None or not state.is_closed:
-                await tx.run_logs.close(execution.id, execution.attempt, is_truncated=False)
-
-    async def _discard(self, lease: RunLease) -> None:
-        for runtime in self._runtimes.values():
-            await runtime.discard(lease.run)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Work:
-    """What a run asks for, read when it was taken up."""
-
-    run: Run
-    hooks: Sequence[HookDefinition]
-    subject: HookSubject
-
-    def job(self, execution: HookExecution, hook: HookDefinition) -> HookJob:
-        return HookJob(
-            run=self.run.id,
-            execution=execution.id,
-            attempt=execution.attempt,
-            hook=hook,
-            subject=self.subject,
+    async def _without_outputs(
+        self, held: HeldRun, work: Work, hook: HookDefinition, found: HookExecution
+    ) -> Rest:
+        """See to a hook that passed and left nothing here: it is run again, if the run can still go back to that."""
+        decision = decide(
+            _OUTPUTS_ARE_GONE,
+            failure_count=found.failure_count + 1,
+            memory_bytes=found.memory_bytes or hook.runtime.limits.memory_bytes,
+            rules=self._rules.retry,
         )
+        if work.run.state is not RunState.RUNNING:
+            decision = GiveUp(failure=_OUTPUTS_ARE_GONE)
+        match decision:
+            case GiveUp(failure=failure):
+                await self._fail(held, failure)
+                return _OVER
+            case Again() as again:
+                run = await self._step(
+                    held,
+                    lambda tx: run_steps.run_again(tx, held.lease, hook.name, _OUTPUTS_ARE_GONE, again),
+                )
+                if run.state is RunState.CANCELLING:
+                    return await self.finish_cancel(held)
+                self._tell_of_retry(hook, _OUTPUTS_ARE_GONE, again)
+                return _waits(run.execution(hook.name))
+
+    def _tell_of_retry(self, hook: HookDefinition, cause: Failure, again: Again) -> None:
+        self._telemetry.hook_retried(hook.name, cause.kind)
+        _LOG.info("hook is tried again", cause=cause, after_seconds=again.delay.total_seconds())
+
+    async def _publish(self, held: HeldRun, passed: list[PassedHook]) -> Run:
+        """PUBLISHING → COMPLETED, or FAILED; a run in another state is returned as it is."""
+        try:
+            return await self._step(
+                held,
+                lambda tx: publish(tx, held.lease, passed, authority=self._authority, rows=self._stream_rows),
+            )
+        except BadOutputError as error:
+            return await self._fail(held, Failure(kind=FailureKind.BAD_OUTPUT, message=str(error)))
+
+    async def _fail(self, held: HeldRun, failure: Failure) -> Run:
+        return await self._step(held, lambda tx: run_steps.fail(tx, held.lease, failure))
+
+    async def _step(self, held: HeldRun, step: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Do a step in a transaction of its own, through outages."""
+
+        async def once() -> T:
+            async with self._storage.transaction() as tx:
+                return await step(tx)
+
+        return await held.write(once)
+
+    async def _discard(self, run: RunId) -> None:
+        for runtime in self._runtimes.values():
+            await runtime.discard(run)
+
+
+def _waits(execution: HookExecution) -> Rest:
+    """The run waits for as long as this execution does."""
+    return Rest(is_over=False, until=None if execution.waiting is None else execution.waiting.until)

@@ -1,18 +1,19 @@
 """Writes down what happens while a hook runs, and how it ended, under the lease of its run, as it happens."""
 
-import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from osa_grpc.application.abandoning import AbandonableOutputs
-from osa_grpc.application.patience import through_outages
+from osa_grpc.application.held_run import HeldRun
+from osa_grpc.application.judging import RowCount, judged
 from osa_grpc.application.ports import HookEnd, HookJob, HookOutputs
+from osa_grpc.application.retry_policy import Again, GiveUp, RetryRules, decide
 from osa_grpc.application.run_control import end_run
-from osa_grpc.application.storage_ports import RunLease, Storage, Transaction
-from osa_grpc.application.verdict import Judgement, judge
-from osa_grpc.domain.hook import HookDefinition
+from osa_grpc.application.run_steps import begin_again, close_log, hooks_have_passed
+from osa_grpc.application.storage_ports import Storage, Transaction
+from osa_grpc.application.verdict import Judgement
+from osa_grpc.domain.convention import ReviewMode
+from osa_grpc.domain.failure import Failure
 from osa_grpc.domain.run import (
     HookExecution,
     HookExecutionState,
@@ -21,12 +22,10 @@ from osa_grpc.domain.run import (
     Run,
     RunState,
     Verdict,
+    Waiting,
     WaitingReason,
 )
 from osa_grpc.domain.run_event import HookFinished, HookProgressed, HookStarted, RunEventKind
-
-RowCount = Callable[[HookOutputs, HookDefinition, str], int]
-"""Decodes a hook's rows, and returns how many there are. Blocks; raises BadOutputError."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,38 +38,47 @@ class ObservationLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class Conclusion:
-    """The verdict on an attempt, what was judged, and the run as it was written down."""
+    """The verdict on an attempt, what was judged, and the run as it was written down. `again`: the verdict does not count, another
+    attempt follows.
+    """
 
     judgement: Judgement
     outputs: HookOutputs | None
     run: Run
+    again: Again | None = None
 
 
 class RunObserver:
     """The `HookObserver` of one attempt. While the database is away it waits; when the lease is lost it raises.
 
-    `is_last`: once this hook has passed, the run is to be published.
+    `execution` is the attempt as it is stored: one that goes on has a part of its history and its log already. `review`: once this
+    hook has passed, all have, and the run goes on so; None: other hooks follow.
     """
 
     def __init__(
         self,
         *,
         storage: Storage,
-        lease: RunLease,
+        held: HeldRun,
         job: HookJob,
+        execution: HookExecution,
         limits: ObservationLimits,
+        retry: RetryRules,
         count_rows: RowCount,
-        is_last: bool,
+        review: ReviewMode | None,
     ) -> None:
         self._storage = storage
-        self._lease = lease
+        self._held = held
         self._job = job
         self._limits = limits
+        self._retry = retry
         self._count_rows = count_rows
-        self._is_last = is_last
-        self._progress_count = 0
-        self._latest: HookProgress | None = None
-        self._log_bytes = 0
+        self._review = review
+        self._failure_count = execution.failure_count
+        self._told_line_count = execution.progress_count
+        self._line_count = 0
+        self._latest: HookProgress | None = execution.progress
+        self._log_bytes = 0 if job.resumption is None else job.resumption.log_bytes
         self._is_log_truncated = False
         self._judged: tuple[HookEnd, Judgement] | None = None
         self._written: Run | None = None
@@ -78,139 +86,152 @@ class RunObserver:
     @property
     def leaves_container(self) -> bool:
         """Whether the container stays as it is if the attempt is cut off now."""
-        return False
+        return self._held.leaves_container
 
     async def waiting(self, reason: WaitingReason) -> None:
-        """The attempt waits before its container can start."""
+        """Say what the attempt waits for."""
+
+        async def write(tx: Transaction, run: Run, execution: HookExecution) -> None:
+            if execution.state is HookExecutionState.WAITING:
+                changes = {"waiting": Waiting(reason=reason)}
+                await tx.runs.save(run.with_execution(execution.model_copy(update=changes)))
+
+        await self._write(write)
+
+    async def started(self, provenance: Provenance) -> None:
+        """Say that the container runs, and what it is; once for an attempt."""
+
+        async def write(tx: Transaction, run: Run, execution: HookExecution) -> None:
+            if execution.state is not HookExecutionState.WAITING:
+                return
+            changes = {
+                "state": HookExecutionState.RUNNING,
+                "waiting": None,
+                "started_at": await tx.now(),
+                "provenance": provenance,
+            }
+            await tx.runs.save(run.with_execution(execution.model_copy(update=changes)))
+            told = HookStarted(hook=execution.hook, attempt=execution.attempt, image_id=provenance.image_id)
+            await tx.runs.append(run.id, [told])
+
+        await self._write(write)
 
     async def missed_log(self) -> None:
         """Mark the place in the log."""
 
         async def write() -> None:
             async with self._storage.transaction() as tx:
-                await tx.run_logs.mark_gap(self._lease, self._job.execution, self._job.attempt)
+                await tx.run_logs.mark_gap(self._held.lease, self._job.execution, self._job.attempt)
 
-        await through_outages(write)
-
-    async def started(self, provenance: Provenance) -> None:
-        """Say that the container runs, and what it is."""
-
-        async def write(tx: Transaction, run: Run) -> None:
-            execution = run.execution(self._job.hook.name).model_copy(
-                update={
-                    "state": HookExecutionState.RUNNING,
-                    "started_at": await tx.now(),
-                    "provenance": provenance,
-                }
-            )
-            await tx.runs.save(run.with_execution(execution))
-            await tx.runs.append(
-                run.id,
-                [HookStarted(hook=execution.hook, attempt=self._job.attempt, image_id=provenance.image_id)],
-            )
-
-        await self._under_lease(write)
+        await self._held.write(write)
 
     async def wrote_log(self, data: bytes) -> None:
         """Keep the bytes, up to the cap."""
-        kept = data[: self._limits.log_bytes - self._log_bytes]
-        self._is_log_truncated |= len(kept) < len(data)
-        if not kept:
+        kept = data[: max(0, self._limits.log_bytes - self._log_bytes)]
+        is_truncated = len(kept) < len(data)
+        if not kept and (self._is_log_truncated or not is_truncated):
             return
 
         async def write() -> None:
             async with self._storage.transaction() as tx:
                 await tx.run_logs.append(
-                    self._lease, self._job.execution, self._job.attempt, self._log_bytes, kept
+                    self._held.lease,
+                    self._job.execution,
+                    self._job.attempt,
+                    self._log_bytes,
+                    kept,
+                    is_truncated=is_truncated,
                 )
 
-        await through_outages(write)
+        await self._held.write(write)
         self._log_bytes += len(kept)
+        self._is_log_truncated |= is_truncated
 
     async def progressed(self, lines: Sequence[HookProgress]) -> None:
-        """Append the lines to the history, up to the cap; count the rest."""
+        """Append the lines to the history, up to the cap; count the rest. Those that it has are left out."""
         if not lines:
             return
-        kept = lines[: max(0, self._limits.progress_events - self._progress_count)]
-        self._progress_count += len(lines)
+        before = self._line_count
+        self._line_count += len(lines)
         self._latest = lines[-1]
+        kept = lines[max(0, self._told_line_count - before) : max(0, self._limits.progress_events - before)]
         if not kept:
             return
+        count = min(self._line_count, self._limits.progress_events)
 
-        async def write(tx: Transaction, run: Run) -> None:
-            execution = run.execution(self._job.hook.name)
-            await tx.runs.save(run.with_execution(execution.model_copy(update={"progress": kept[-1]})))
-            await tx.runs.append(
-                run.id,
-                [
-                    HookProgressed(hook=execution.hook, attempt=self._job.attempt, progress=line)
-                    for line in kept
-                ],
-            )
+        async def write(tx: Transaction, run: Run, execution: HookExecution) -> None:
+            if execution.progress_count >= count:
+                return  # the commit whose answer was cut off had happened
+            changes = {"progress": kept[-1], "progress_count": count}
+            await tx.runs.save(run.with_execution(execution.model_copy(update=changes)))
+            told = [
+                HookProgressed(hook=execution.hook, attempt=execution.attempt, progress=line) for line in kept
+            ]
+            await tx.runs.append(run.id, told)
 
-        await self._under_lease(write)
+        await self._write(write)
 
     async def ended(self, end: HookEnd) -> None:
-        """Judge; and if it has passed, write that. A verdict that ends the run is written once the container is gone."""
-        judged, judgement = await self._judgement(end)
-        self._judged = judged, judgement
+        """Judge; and if it has passed, write that. Any other verdict is written once the container is gone."""
+        self._judged = await judged(self._job, end, self._count_rows)
+        end, judgement = self._judged
         if judgement.verdict is Verdict.PASSED:
-            self._written = await self._write(judged, judgement)
+            self._written = await self._conclude(end, judgement)
 
     async def conclude(self, end: HookEnd) -> Conclusion:
-        """Write the verdict, unless `ended` has; and if it is not `passed`, the run's end. The container is gone."""
+        """Write the verdict, unless `ended` has; and if it is not `passed`, the run's end or the attempt to come. The container is
+        gone.
+        """
         if self._judged is None:
-            self._judged = await self._judgement(end)
-        judged, judgement = self._judged
-        run = self._written or await self._write(judged, judgement)
-        return Conclusion(judgement=judgement, outputs=judged.outputs, run=run)
+            self._judged = await judged(self._job, end, self._count_rows)
+        end, judgement = self._judged
+        again: Again | None = None
+        if judgement.failure is not None:
+            match self._decision(judgement.failure):
+                case Again() as again:
+                    pass
+                case GiveUp(failure=failure):
+                    judgement = Judgement(verdict=Verdict.FAILED, failure=failure)
+        run = self._written or await self._conclude(end, judgement, again)
+        return Conclusion(judgement=judgement, outputs=end.outputs, run=run, again=again)
 
-    async def _judgement(self, end: HookEnd) -> tuple[HookEnd, Judgement]:
-        """Judge in a thread, which is not left at work when the call is cancelled: the process could not end before it."""
-        given_up = threading.Event()
-        try:
-            return await asyncio.to_thread(self._judge, end, given_up)
-        finally:
-            given_up.set()
-
-    def _judge(self, end: HookEnd, given_up: threading.Event) -> tuple[HookEnd, Judgement]:
-        """Read the outputs (blocking), and complete the provenance with their digest."""
-        if end.outputs is None:
-            return end, judge(end, lambda _: 0)
-        outputs = AbandonableOutputs(end.outputs, given_up=given_up)
-        judgement = judge(
-            replace(end, outputs=outputs),
-            lambda outputs: self._count_rows(outputs, self._job.hook, self._job.subject.id),
+    def _decision(self, failure: Failure) -> Again | GiveUp:
+        return decide(
+            failure,
+            failure_count=self._failure_count + 1,
+            memory_bytes=self._job.memory_bytes or self._job.hook.runtime.limits.memory_bytes,
+            rules=self._retry,
         )
-        digest = {"output_sha256": outputs.sha256()}
-        return replace(end, provenance=end.provenance.model_copy(update=digest)), judgement
 
-    async def _write(self, end: HookEnd, judgement: Judgement) -> Run:
+    async def _conclude(self, end: HookEnd, judgement: Judgement, again: Again | None = None) -> Run:
         async def write() -> Run:
             async with self._storage.transaction() as tx:
-                run = await tx.runs.lock(self._lease)
+                run = await tx.runs.lock(self._held.lease)
                 execution = run.execution(self._job.hook.name)
-                if execution.state is HookExecutionState.FINISHED:
+                if execution.is_over or execution.attempt > self._job.attempt:
                     return run  # the commit whose answer was cut off had happened
-                await tx.run_logs.close(
-                    self._job.execution, self._job.attempt, is_truncated=self._is_log_truncated
-                )
+                await close_log(tx, execution)
                 if run.state is RunState.CANCELLING:
                     return run
+                if again is not None:
+                    assert judgement.failure is not None
+                    last = self._last_progress()
+                    return await begin_again(tx, run, execution, judgement.failure, again, before=last)
                 now = await tx.now()
-                finished = self._finished(execution, end, judgement, at=now)
-                return await self._save(tx, run.with_execution(finished), end, judgement, at=now)
+                run = run.with_execution(self._finished(execution, end, judgement, at=now))
+                return await self._save(tx, run, end, judgement, at=now)
 
-        return await through_outages(write)
+        return await self._held.write(write)
 
     async def _save(
         self, tx: Transaction, run: Run, end: HookEnd, judgement: Judgement, *, at: datetime
     ) -> Run:
-        events = self._last_events(end, judgement)
+        events = [*self._last_progress(), self._finish(end, judgement)]
         match judgement.verdict:
             case Verdict.PASSED:
-                if self._is_last and run.state is RunState.RUNNING:
-                    run = run.publishing()
+                if self._review is not None and run.state is RunState.RUNNING:
+                    run, then = hooks_have_passed(run, self._review)
+                    events += then
                 await tx.runs.save(run)
                 await tx.runs.append(run.id, events)
             case Verdict.REJECTED:
@@ -228,6 +249,7 @@ class RunObserver:
         return execution.model_copy(
             update={
                 "state": HookExecutionState.FINISHED,
+                "waiting": None,
                 "verdict": judgement.verdict,
                 "rejection_reason": judgement.rejection_reason,
                 "failure": judgement.failure,
@@ -238,44 +260,39 @@ class RunObserver:
             }
         )
 
-    def _last_events(self, end: HookEnd, judgement: Judgement) -> list[RunEventKind]:
-        events: list[RunEventKind] = []
-        dropped_count = self._progress_count - self._limits.progress_events
-        if dropped_count > 0 and self._latest is not None:
-            events.append(
-                HookProgressed(
-                    hook=self._job.hook.name,
-                    attempt=self._job.attempt,
-                    progress=self._latest,
-                    dropped_count=dropped_count,
-                )
-            )
-        events.append(
-            HookFinished(
+    def _last_progress(self) -> list[RunEventKind]:
+        dropped_count = self._line_count - self._limits.progress_events
+        if dropped_count <= 0 or self._latest is None:
+            return []
+        return [
+            HookProgressed(
                 hook=self._job.hook.name,
                 attempt=self._job.attempt,
-                verdict=judgement.verdict,
-                rejection_reason=judgement.rejection_reason,
-                failure=judgement.failure,
-                row_count=judgement.row_count,
-                duration=_duration(end),
+                progress=self._latest,
+                dropped_count=dropped_count,
             )
-        )
-        return events
+        ]
 
-    async def _under_lease(self, write: Callable[[Transaction, Run], Awaitable[None]]) -> None:
-        before = -1
+    def _finish(self, end: HookEnd, judgement: Judgement) -> HookFinished:
+        return HookFinished(
+            hook=self._job.hook.name,
+            attempt=self._job.attempt,
+            verdict=judgement.verdict,
+            rejection_reason=judgement.rejection_reason,
+            failure=judgement.failure,
+            row_count=judgement.row_count,
+            duration=_duration(end),
+        )
+
+    async def _write(self, write: Callable[[Transaction, Run, HookExecution], Awaitable[None]]) -> None:
+        """Write about the attempt, in a transaction that may be done twice."""
 
         async def once() -> None:
-            nonlocal before
             async with self._storage.transaction() as tx:
-                run = await tx.runs.lock(self._lease)
-                if 0 <= before < run.last_sequence:
-                    return  # the commit whose answer was cut off had happened
-                before = run.last_sequence
-                await write(tx, run)
+                run = await tx.runs.lock(self._held.lease)
+                await write(tx, run, run.execution(self._job.hook.name))
 
-        await through_outages(once)
+        await self._held.write(once)
 
 
 def _duration(end: HookEnd) -> timedelta:

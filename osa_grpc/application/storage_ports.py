@@ -271,9 +271,16 @@ class RunLogStore(Protocol):
     """What hooks' containers wrote, byte by byte, per execution and attempt. Followers are rung at commit."""
 
     async def append(
-        self, lease: RunLease, execution: ExecutionId, attempt: int, offset: int, data: bytes
+        self,
+        lease: RunLease,
+        execution: ExecutionId,
+        attempt: int,
+        offset: int,
+        data: bytes,
+        *,
+        is_truncated: bool = False,
     ) -> None:
-        """Add bytes at the end, which is `offset`. Again with the same offset: nothing happens (it is there).
+        """Add bytes at the end, which is `offset`; `is_truncated`: more came than is kept. What is there is not added again.
 
         Raises:
             LeaseLostError: another worker has the run, or the log is closed.

@@ -14,6 +14,7 @@ from osa_grpc import __version__
 from osa_grpc.application.convention_watching import ConventionWatching
 from osa_grpc.application.delivery_worker import DeliveryWorker, Handler
 from osa_grpc.application.log_following import LogFollowing
+from osa_grpc.application.places import Places
 from osa_grpc.application.ports import HookOutputs
 from osa_grpc.application.querying import FeatureQuerying
 from osa_grpc.application.registration import (
@@ -193,11 +194,12 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             authority=authority,
             count_rows=_count_rows,
             stream_rows=_stream_rows,
-            places=asyncio.Semaphore(settings.max_running_hooks),
+            places=Places(settings.max_running_hooks),
             rules=ExecutionRules(
+                retry=settings.retry,
                 limits=ObservationLimits(
                     log_bytes=settings.max_log_bytes, progress_events=settings.max_progress_events
-                )
+                ),
             ),
             telemetry=metrics,
         )
@@ -264,6 +266,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                 executor=executor,
                 worker=worker,
                 max_runs=settings.max_running_hooks * _RUNS_PER_PLACE,
+                keeps_hooks=settings.keep_hooks_on_stop,
                 lease=settings.lease,
             ),
             health_watch,

@@ -17,6 +17,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from osa_grpc.application.retry_policy import RetryRules
+from osa_grpc.domain.hook import MemorySize, memory_bytes, memory_text
 from osa_grpc.domain.srn import SrnDomain
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.embedded import default_data_directory
@@ -24,6 +26,11 @@ from osa_grpc.server.embedded import default_data_directory
 _MIB = 2**20
 
 Seconds = Annotated[float, Field(gt=0)]
+
+
+def memory_of_this_machine() -> str:
+    """Return how much memory this machine has, in whole MiB."""
+    return memory_text(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB * _MIB)
 
 
 class Settings(BaseSettings):
@@ -83,6 +90,21 @@ class Settings(BaseSettings):
     stop_grace_seconds: Seconds = Field(
         default=5, description="How long a container has after the stop signal."
     )
+    keep_hooks_on_stop: bool = Field(
+        default=False,
+        description="Leave running hooks alone when the server stops; the next one goes on with them.",
+    )
+    max_attempts: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=10, description="Attempts of one hook in one run, the first included."
+    )
+    retry_delay_seconds: Seconds = Field(
+        default=5, description="The pause before the second attempt; it doubles with each."
+    )
+    max_retry_delay_seconds: Seconds = Field(default=300, description="The longest such pause.")
+    max_retry_memory: MemorySize = Field(
+        default_factory=memory_of_this_machine,
+        description="How far the memory of a hook that ran out of it is doubled, for example 8g.",
+    )
     lease_seconds: Annotated[float, Field(ge=1)] = Field(
         default=10,
         description="How long a run is held without a sign of life before another worker takes it.",
@@ -132,6 +154,16 @@ class Settings(BaseSettings):
             if ":" not in login.get_secret_value():
                 raise ValueError(f"the login for {registry} is not of the form user:password")
         return logins
+
+    @property
+    def retry(self) -> RetryRules:
+        """When hooks are tried again."""
+        return RetryRules(
+            max_attempts=self.max_attempts,
+            delay=timedelta(seconds=self.retry_delay_seconds),
+            max_delay=timedelta(seconds=self.max_retry_delay_seconds),
+            max_memory_bytes=memory_bytes(self.max_retry_memory),
+        )
 
     @property
     def lease(self) -> timedelta:

@@ -20,9 +20,16 @@ class PostgresRunLogStore:
         self._rings = rings
 
     async def append(
-        self, lease: RunLease, execution: ExecutionId, attempt: int, offset: int, data: bytes
+        self,
+        lease: RunLease,
+        execution: ExecutionId,
+        attempt: int,
+        offset: int,
+        data: bytes,
+        *,
+        is_truncated: bool = False,
     ) -> None:
-        """Add bytes at the end, which is `offset`. Again with the same offset: nothing happens (it is there).
+        """Add bytes at the end, which is `offset`; `is_truncated`: more came than is kept. What is there is not added again.
 
         The run's row is locked (shared) by the statement that adds: whoever claims the run afterwards finds all that was added.
 
@@ -32,10 +39,18 @@ class PostgresRunLogStore:
         """
         if offset == 0:
             await self._connection.execute(_SQL["open"], execution, attempt)
-        if not data:
+        if not data and not is_truncated:
             return
         row = await self._connection.fetchrow(
-            _SQL["append"], execution, attempt, offset, data, lease.run, lease.worker, lease.epoch
+            _SQL["append"],
+            execution,
+            attempt,
+            offset,
+            data,
+            lease.run,
+            lease.worker,
+            lease.epoch,
+            is_truncated,
         )
         assert row is not None
         if not row["is_held"]:

@@ -1,7 +1,8 @@
 import re
 from pathlib import Path
 
-from osa_grpc.domain.run import RUN_TRANSITIONS, HookExecutionState
+from osa_grpc.application.retry_policy import COURSES
+from osa_grpc.domain.run import RUN_TRANSITIONS, HookExecutionState, WaitingReason
 
 PAGE = (Path(__file__).parents[2] / "docs" / "run-states.md").read_text()
 
@@ -26,3 +27,16 @@ def test_the_drawing_has_every_state_of_a_run() -> None:
 def test_the_page_has_every_state_of_a_hook_execution() -> None:
     _, _, section = PAGE.partition("## The states of a hook execution")
     assert {state.value for state in HookExecutionState} <= set(re.findall(r"`([A-Z]+)`", section))
+
+
+def test_the_page_has_every_reason_to_wait() -> None:
+    _, _, section = PAGE.partition("## The states of a hook execution")
+    assert {reason.value for reason in WaitingReason} <= set(re.findall(r"`([A-Z]+)`", section))
+
+
+def test_the_page_has_the_retry_policy_of_the_code() -> None:
+    _, _, rest = PAGE.partition("<!-- retry policy")
+    table, end, _ = rest.partition("<!-- end of retry policy -->")
+    assert end
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", table, re.MULTILINE)
+    assert rows == [(kind.value, course.value) for kind, course in COURSES.items()]

@@ -3,16 +3,19 @@
 INSERT INTO osa.run_log (execution_id, attempt) VALUES ($1, $2) ON CONFLICT (execution_id, attempt) DO NOTHING
 
 -- name: append
--- $1 execution, $2 attempt, $3 offset, $4 data, $5 the run's id, $6 worker, $7 epoch. Whether the lease holds, and whether
--- the bytes were added. Nobody can claim the run between the look at its lease and the commit.
+-- $1 execution, $2 attempt, $3 offset, $4 data, $5 the run's id, $6 worker, $7 epoch, $8 whether more came than is kept. Whether
+-- the lease holds, and whether the bytes were added. Nobody can claim the run between the look at its lease and the commit.
 WITH held AS (
     SELECT true FROM osa.run WHERE id = $5 AND leased_by = $6 AND epoch = $7 FOR SHARE
 ), log AS (
-    UPDATE osa.run_log SET size_bytes = size_bytes + octet_length($4::bytea) FROM held
+    UPDATE osa.run_log SET
+        size_bytes = size_bytes + octet_length($4::bytea), is_truncated = is_truncated OR $8::boolean
+    FROM held
     WHERE execution_id = $1 AND attempt = $2 AND size_bytes = $3 AND NOT is_closed
     RETURNING true
 ), added AS (
-    INSERT INTO osa.run_log_chunk (execution_id, attempt, start_offset, data) SELECT $1, $2, $3, $4 FROM log
+    INSERT INTO osa.run_log_chunk (execution_id, attempt, start_offset, data)
+    SELECT $1, $2, $3, $4 FROM log WHERE octet_length($4::bytea) > 0
 )
 SELECT EXISTS (SELECT FROM held) AS is_held, EXISTS (SELECT FROM log) AS is_added
 
