@@ -11,8 +11,8 @@ def test_the_page_has_the_transitions_of_the_domain() -> None:
     _, _, rest = PAGE.partition("<!-- run transitions")
     table, end, _ = rest.partition("<!-- end of run transitions -->")
     assert end
-    rows = re.findall(r"^\| `([A-Z]+)` \|(.*)\|$", table, re.MULTILINE)
-    in_page = {state: set(re.findall(r"`([A-Z]+)`", after)) for state, after in rows}
+    rows = re.findall(r"^\| `([A-Z_]+)` \|(.*)\|$", table, re.MULTILINE)
+    in_page = {state: set(re.findall(r"`([A-Z_]+)`", after)) for state, after in rows}
     assert len(rows) == len(in_page)
     assert in_page == {
         state.value: {after.value for after in follow} for state, follow in RUN_TRANSITIONS.items()
@@ -21,7 +21,7 @@ def test_the_page_has_the_transitions_of_the_domain() -> None:
 
 def test_the_drawing_has_every_state_of_a_run() -> None:
     drawing = PAGE.split("```")[1]
-    assert set(re.findall(r"\b[A-Z]{6,}\b", drawing)) == {state.value for state in RUN_TRANSITIONS}
+    assert set(re.findall(r"\b[A-Z_]{6,}\b", drawing)) == {state.value for state in RUN_TRANSITIONS}
 
 
 def test_the_page_has_every_state_of_a_hook_execution() -> None:
