@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from osa_grpc.application.json_stream import preview
 from osa_grpc.application.ports import FeatureSource
 from osa_grpc.domain.errors import BadOutputError
 from osa_grpc.domain.failure import Failure, FailureKind
-from osa_grpc.runtimes.untrusted import as_text, bad_output, json_object, lines_of, open_regular
+from osa_grpc.runtimes.untrusted import (
+    LongLine,
+    as_text,
+    bad_output,
+    json_object,
+    lines_of,
+    open_regular,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +32,7 @@ PROGRESS: Final = "progress.jsonl"
 _REJECTIONS: Final = "rejections.jsonl"
 _ERRORS: Final = "errors.jsonl"
 _FEATURE_FILES: Final = (("features.jsonl", "jsonl"), ("features.json", "json"))
+_REJECTED: Final = b"rejected"
 _MAX_REASON: Final = 4096
 _NO_REASON: Final = "the hook gave no reason"
 _NO_ERROR: Final = "the hook reported an error and said nothing about it"
@@ -129,7 +138,9 @@ class OutputDirectory:
                 entry = json_object(line)
                 if entry is None:
                     found = (
-                        "a line that is too long" if line is None else as_text(repr(line[:40]), max_length=80)
+                        f"a line of more than {self._bounds.line_bytes} bytes"
+                        if isinstance(line, LongLine)
+                        else preview(line)
                     )
                     raise bad_output(name, f"expected a JSON object, found {found}", line=number)
                 if "id" not in entry:
@@ -141,17 +152,30 @@ class OutputDirectory:
         return last
 
     def _rejecting_progress(self) -> str | None:
-        """The message of the last line with the status `rejected`; a line that is no object never fails a hook."""
+        """The message of the last line with the status `rejected`; a line that is no object never fails a hook.
+
+        One that is too long to be read does if it may be a rejection, because what was rejected must not be published.
+        """
         stream = open_regular(self._directory, PROGRESS, max_bytes=self._bounds.progress_bytes)
         if stream is None:
             return None
-        reason = None
+        reason, unread = None, 0
         with stream:
-            for _, line in lines_of(stream, max_bytes=self._bounds.line_bytes):
+            for number, line in lines_of(stream, max_bytes=self._bounds.line_bytes, word=_REJECTED):
+                if isinstance(line, LongLine):
+                    unread = number if line.has_word else unread
                 # Only such a line is worth the work of decoding; `\u` could spell the word otherwise.
-                if line is None or (b"rejected" not in line.lower() and b"\\u" not in line):
-                    continue
-                entry = json_object(line)
-                if entry is not None and str(entry.get("status")).lower() == "rejected":
-                    reason = as_text(entry.get("message"), max_length=_MAX_REASON)
+                elif _REJECTED in line.lower() or b"\\u" in line:
+                    entry = json_object(line)
+                    if (
+                        entry is not None
+                        and str(entry.get("status")).encode(errors="replace").lower() == _REJECTED
+                    ):
+                        reason = as_text(entry.get("message"), max_length=_MAX_REASON)
+        if reason is None and unread:
+            message = (
+                f"expected a line of at most {self._bounds.line_bytes} bytes, "
+                "found a longer one that may be a rejection"
+            )
+            raise bad_output(PROGRESS, message, line=unread)
         return reason

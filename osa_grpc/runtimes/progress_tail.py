@@ -12,7 +12,7 @@ import structlog
 from osa_grpc.domain.errors import BadOutputError
 from osa_grpc.domain.run import HookProgress
 from osa_grpc.runtimes.outputs import PROGRESS
-from osa_grpc.runtimes.untrusted import Lines, as_text, json_object, open_regular
+from osa_grpc.runtimes.untrusted import Lines, LongLine, as_text, json_object, open_regular
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -74,7 +74,7 @@ class ProgressTail:
 
     async def _hand_on(
         self,
-        lines: Iterable[bytes | None],
+        lines: Iterable[bytes | LongLine],
         hand_on: Callable[[Sequence[HookProgress]], Awaitable[None]],
     ) -> None:
         began_at = time.monotonic()
@@ -83,8 +83,8 @@ class ProgressTail:
         if batch:
             await hand_on(batch)
 
-    def _progress_of(self, line: bytes | None) -> HookProgress | None:
-        if line is not None and not line.strip():
+    def _progress_of(self, line: bytes | LongLine) -> HookProgress | None:
+        if isinstance(line, bytes) and not line.strip():
             return None
         entry = json_object(line)
         if entry is None:

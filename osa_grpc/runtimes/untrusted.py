@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -53,15 +55,26 @@ def open_regular(directory: Path, name: str, *, max_bytes: int | None) -> Buffer
     return os.fdopen(fd, "rb")
 
 
+@dataclass(frozen=True, kw_only=True)
+class LongLine:
+    """A line that was too long to be kept. `has_word`: whether it had the word that was looked for, in whatever letters."""
+
+    has_word: bool = False
+
+
 class Lines:
-    """Cuts a stream of bytes into lines. A line longer than `max_bytes` is given as None, with bounded memory."""
+    """Cuts a stream of bytes into lines; a `LongLine` stands for one longer than `max_bytes`, so that memory is bounded.
 
-    def __init__(self, *, max_bytes: int) -> None:
+    `word`: in small letters, what to look for in lines that are too long.
+    """
+
+    def __init__(self, *, max_bytes: int, word: bytes = b"") -> None:
         self._max_bytes = max_bytes
+        self._word = word
         self._rest = bytearray()
-        self._is_too_long = False
+        self._long: LongLine | None = None
 
-    def feed(self, data: bytes) -> Iterator[bytes | None]:
+    def feed(self, data: bytes) -> Iterator[bytes | LongLine]:
         """Yield the lines that end within `data`, without their newlines."""
         *ended, rest = data.split(b"\n")
         for piece in ended:
@@ -69,53 +82,62 @@ class Lines:
             yield self._take()
         self._add(rest)
 
-    def end(self) -> Iterator[bytes | None]:
+    def end(self) -> Iterator[bytes | LongLine]:
         """Yield the last line, if it has no newline."""
-        if self._rest or self._is_too_long:
+        if self._rest or self._long is not None:
             yield self._take()
 
     def clear(self) -> None:
         """Forget the beginning of a line that was fed."""
         self._rest.clear()
-        self._is_too_long = False
+        self._long = None
 
     def _add(self, piece: bytes) -> None:
-        if self._is_too_long:
+        self._rest += piece
+        if self._long is None and len(self._rest) <= self._max_bytes:
             return
-        if len(self._rest) + len(piece) > self._max_bytes:
-            self._is_too_long = True
-            self._rest.clear()
-        else:
-            self._rest += piece
+        has_word = self._long is not None and self._long.has_word
+        has_word = has_word or (bool(self._word) and self._word in self._rest.lower())
+        self._long = LongLine(has_word=has_word)
+        del self._rest[: max(0, len(self._rest) - len(self._word))]  # the word may be cut by the next piece
 
-    def _take(self) -> bytes | None:
-        line = None if self._is_too_long else bytes(self._rest)
+    def _take(self) -> bytes | LongLine:
+        line = bytes(self._rest) if self._long is None else self._long
         self.clear()
         return line
 
 
-def lines_of(stream: BufferedReader, *, max_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-    """Yield the lines that are not blank with their numbers, from 1; None for one that is too long."""
-    lines = Lines(max_bytes=max_bytes)
+def lines_of(
+    stream: BufferedReader, *, max_bytes: int, word: bytes = b""
+) -> Iterator[tuple[int, bytes | LongLine]]:
+    """Yield the lines that are not blank with their numbers, from 1; as `Lines` has them."""
+    lines = Lines(max_bytes=max_bytes, word=word)
     number = 0
     while data := stream.read(_READ_BYTES):
         for line in lines.feed(data):
             number += 1
-            if line is None or line.strip():
+            if isinstance(line, LongLine) or line.strip():
                 yield number, line
     for line in lines.end():
-        if line is None or line.strip():
+        if isinstance(line, LongLine) or line.strip():
             yield number + 1, line
 
 
-def json_object(line: bytes | None) -> dict[str, object] | None:
-    """Return the JSON object in a line, or None if it is anything else."""
-    if line is None:
+def json_object(line: bytes | LongLine) -> dict[str, object] | None:
+    """Return the JSON object in a line, or None if it is anything else.
+
+    What programs write for JSON is taken as well: NaN, halves of characters, tabs in texts, other encodings than UTF-8. A rejection
+    must not be missed for that.
+    """
+    if isinstance(line, LongLine):
         return None
     try:
         value = msgspec.json.decode(line)
     except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
+        try:
+            value = json.loads(line.decode("utf-8-sig", errors="replace"), strict=False)
+        except (ValueError, RecursionError):
+            return None
     return value if isinstance(value, dict) else None
 
 
@@ -123,8 +145,15 @@ def as_text(value: object, *, max_length: int) -> str:
     """Return a text of a hook's as Postgres and protobuf can hold it, cut; nothing for null, JSON for what is no text."""
     if value is None:
         return ""
-    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = value if isinstance(value, str) else _json_text(value)
     return text[:max_length].replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+
+
+def _json_text(value: object) -> str:
+    try:
+        return msgspec.json.encode(value).decode()
+    except ValueError:  # halves of characters
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def bad_output(

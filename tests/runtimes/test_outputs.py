@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,14 @@ def outputs(folder: Path, **files: bytes) -> OutputDirectory:
         ),
         ({"progress__jsonl": b'{"status":"r\\u0065jected","message":"m"}'}, "m"),
         ({"progress__jsonl": b'rejected\n["rejected"]\n' + DEEP + b'rejected\n{"status":"ok"}'}, None),
-        ({"progress__jsonl": b'{"message":"' + b"x" * 300 + b'rejected"}\n'}, None),
+        ({"progress__jsonl": b'{"message":"' + b"x" * 300 + b'"}\n{"status":"rejected","message":"m"}'}, "m"),
+        ({"progress__jsonl": b'{"status":"rejected","message":"a\\ud800b","score":NaN}'}, "a?b"),
+        (
+            {"progress__jsonl": b'{"status":"rejected","message":"caf\xe9\tau lait"}'},
+            "caf\N{REPLACEMENT CHARACTER}\tau lait",
+        ),
+        ({"progress__jsonl": b'\xef\xbb\xbf{"status":"rejected","message":"m"}'}, "m"),
+        ({"rejections__jsonl": b'{"id":"d1","reason":{"a":"\\ud800","b":[NaN]}}'}, '{"a":"?","b":[NaN]}'),
         (
             {
                 "progress__jsonl": b'{"status":"rejected","message":"m"}',
@@ -70,7 +78,7 @@ def test_a_rejection_is_found_in_either_file(
         (b"\xff\xfe{}", "rejections.jsonl line 1: expected a JSON object"),
         (
             b'{"id":"' + b"x" * 300,
-            "rejections.jsonl line 1: expected a JSON object, found a line that is too long",
+            "rejections.jsonl line 1: expected a JSON object, found a line of more than 200 bytes",
         ),
         (b" " * 1001, "rejections.jsonl: it has 1001 bytes, at most 1000 are read"),
     ],
@@ -79,6 +87,22 @@ def test_a_report_that_cannot_be_read_is_bad_output(tmp_path: Path, content: byt
     with pytest.raises(BadOutputError) as caught:
         outputs(tmp_path, rejections__jsonl=content).rejection()
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 4, 8])
+def test_a_line_that_is_too_long_to_read_and_may_be_a_rejection_is_bad_output(
+    tmp_path: Path, cut: int
+) -> None:
+    line = b" " * (2**16 - cut) + b'Rejected" ' + b" " * 2**17
+    (tmp_path / "progress.jsonl").write_bytes(b'{"status":"begun"}\n' + line + b"\n{}")
+    left = OutputDirectory(directory=tmp_path, subject_id="d1", bounds=OutputBounds(line_bytes=200))
+    with pytest.raises(BadOutputError) as caught:
+        left.rejection()
+    assert str(caught.value) == (
+        "progress.jsonl line 2: expected a line of at most 200 bytes, found a longer one that may be a rejection"
+    )
+    (tmp_path / "progress.jsonl").write_bytes(line.replace(b"Rej", b"Sel"))
+    assert left.rejection() is None
 
 
 def test_an_error_is_the_hooks_own_and_says_whether_another_time_may_do(tmp_path: Path) -> None:
@@ -113,7 +137,7 @@ def test_rows_that_are_too_many_are_not_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["features.json", "features.jsonl", "rejections.jsonl", "errors.jsonl", "progress.jsonl"]
 )
-@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder", "device"])
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe", "folder", "socket", "device"])
 def test_only_regular_files_are_read(tmp_path: Path, name: str, kind: str) -> None:
     place = tmp_path / name
     match kind:
@@ -125,6 +149,9 @@ def test_only_regular_files_are_read(tmp_path: Path, name: str, kind: str) -> No
             os.mkfifo(place)
         case "folder":
             place.mkdir()
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as listening:
+                listening.bind(str(place))
         case _:
             if os.geteuid() != 0:
                 pytest.skip("only root makes devices")
