@@ -6,27 +6,25 @@ import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Self
 
 import aiodocker
 import aiohttp
 import structlog
-from aiodocker.exceptions import DockerError
 
 from osa_grpc.application.ports import EngineDescription
-from osa_grpc.runtimes.docker_errors import (
-    BAD_REQUEST,
-    CONFLICT,
-    NOT_FOUND,
-    engine_call,
-    reason_of,
+from osa_grpc.runtimes.docker_container import (
+    CALL_SECONDS,
+    AdoptedContainer,
+    HeldContainer,
+    MadeContainer,
+    remove,
+    stop,
 )
+from osa_grpc.runtimes.docker_errors import engine_call
 from osa_grpc.runtimes.docker_images import DockerImages
 from osa_grpc.runtimes.docker_sandbox import container_config
 from osa_grpc.runtimes.engine import (
-    ConfigRefusedError,
-    ContainerExit,
     EngineError,
     FoundContainer,
     ResolvedImage,
@@ -39,19 +37,20 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
-    from aiodocker.containers import DockerContainer
-    from aiodocker.stream import Stream
-    from aiodocker.types import JSONObject
-
-    from osa_grpc.runtimes.engine import Container, ContainerSpec
+    from osa_grpc.runtimes.engine import Container, ContainerSpec, ContainerState
+    from osa_grpc.runtimes.log_position import LogPosition
 
 _log = structlog.get_logger(__name__)
 
 _DESCRIBE_SECONDS: Final = 2.0
-_CALL_SECONDS: Final = 60.0  # starting a container takes 0.2 s, on a machine under load much more
-_CLEANUP_SECONDS: Final = 20.0
 _BACK_WITHIN_SECONDS: Final = 10.0  # how long cleaning up waits for an engine that is away
 _UNIX: Final = "unix://"
+_STATES: Final[Mapping[str, ContainerState]] = {
+    "created": "created",
+    "running": "running",
+    "paused": "running",
+    "exited": "ended",
+}
 
 
 class DockerEngine:
@@ -119,34 +118,51 @@ class DockerEngine:
     ) -> AsyncIterator[Container]:
         """Make a container, connected and not started; stopped and gone when the block has ended, unless it `leaves` it."""
         rootless = (await self._known()).rootless
-        held = _HeldContainer(docker=self._docker)
-        stays = False
-        try:
-            await finish(held.create(container_config(spec, rootless=rootless)), name="create container")
+        held = MadeContainer(docker=self._docker)
+        async with self._letting_go(held, grace, leaves):
+            config = container_config(spec, rootless=rootless)
+            await finish(held.create(config, name=spec.name), name="create container")
             await held.attach()
             yield held
-        except BaseException:
-            stays = leaves()
-            raise
-        finally:
-            work = held.disconnect() if stays else self._let_go(held, grace)
-            await finish(work, name="let go of container")
+
+    @contextlib.asynccontextmanager
+    async def adopt(
+        self,
+        container_id: str,
+        *,
+        position: LogPosition,
+        grace: timedelta,
+        leaves: Callable[[], bool] = lambda: False,
+    ) -> AsyncIterator[Container]:
+        """Hold a container that somebody else has started, and let go of it as `hold` does."""
+        await self._known()
+        held = AdoptedContainer(docker=self._docker, container_id=container_id, position=position)
+        async with self._letting_go(held, grace, leaves):
+            await held.look()
+            yield held
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[FoundContainer]:
         """Return the containers that have all these labels, running or not."""
         wanted = [f"{name}={value}" for name, value in labels.items()]
-        async with engine_call("list containers", within_seconds=_CALL_SECONDS):
+        async with engine_call("list containers", within_seconds=CALL_SECONDS):
             found = await self._docker.containers.list(all=1, filters=json.dumps({"label": wanted}))
-        return [FoundContainer(id=container.id, labels=container["Labels"]) for container in found]
+        return [
+            FoundContainer(
+                id=container.id,
+                state=_STATES.get(container["State"], "unusable"),
+                labels=container["Labels"],
+            )
+            for container in found
+        ]
 
     async def remove(self, container_id: str, *, grace: timedelta) -> None:
         """Stop and remove it, and return when it is gone."""
         container = self._docker.containers.container(container_id)
-        await _stop(container, grace)
-        await _remove(container)
+        await stop(container, grace)
+        await remove(container)
 
     async def _known(self) -> _Seen:
-        return self._seen or await self._look(within_seconds=_CALL_SECONDS)
+        return self._seen or await self._look(within_seconds=CALL_SECONDS)
 
     async def _look(self, *, within_seconds: float) -> _Seen:
         self._seen = None
@@ -165,7 +181,21 @@ class DockerEngine:
         )
         return self._seen
 
-    async def _let_go(self, held: _HeldContainer, grace: timedelta) -> None:
+    @contextlib.asynccontextmanager
+    async def _letting_go(
+        self, held: HeldContainer, grace: timedelta, leaves: Callable[[], bool]
+    ) -> AsyncIterator[None]:
+        stays = False
+        try:
+            yield
+        except BaseException:
+            stays = leaves()
+            raise
+        finally:
+            work = held.disconnect() if stays else self._let_go(held, grace)
+            await finish(work, name="let go of container")
+
+    async def _let_go(self, held: HeldContainer, grace: timedelta) -> None:
         """Make sure that the container is gone, if need be once the engine is back from a restart."""
         await held.disconnect()
         if held.container is None:
@@ -174,8 +204,8 @@ class DockerEngine:
         while True:
             try:
                 if held.may_run:
-                    await _stop(held.container, grace)
-                await _remove(held.container)
+                    await stop(held.container, grace)
+                await remove(held.container)
             except EngineError as error:
                 self._seen = None
                 if asyncio.get_running_loop().time() > until:
@@ -192,113 +222,3 @@ class _Seen:
 
     description: EngineDescription
     rootless: bool
-
-
-class _HeldContainer:
-    """A container that we made, and the connection on which its output comes."""
-
-    def __init__(self, *, docker: aiodocker.Docker) -> None:
-        self._docker = docker
-        self._stream: Stream | None = None
-        self.container: DockerContainer | None = None
-        self.may_run = False
-
-    @property
-    def id(self) -> str:
-        return self._there.id
-
-    @property
-    def _there(self) -> DockerContainer:
-        assert self.container is not None, "created first"
-        return self.container
-
-    async def create(self, config: JSONObject) -> None:
-        async with engine_call("create a container", within_seconds=_CALL_SECONDS):
-            try:
-                self.container = await self._docker.containers.create(config)
-            except DockerError as error:
-                if error.status == BAD_REQUEST:
-                    raise _refused(error) from error
-                raise
-
-    async def attach(self) -> None:
-        self._stream = self._there.attach(stdout=True, stderr=True)
-        async with engine_call("connect to a container", within_seconds=_CALL_SECONDS):
-            await self._stream.__aenter__()
-
-    async def start(self) -> datetime:
-        self.may_run = True
-        async with engine_call("start a container", within_seconds=_CALL_SECONDS):
-            try:
-                await self._there.start()
-            except DockerError as error:
-                if error.status == BAD_REQUEST or "executable file" in error.message:
-                    raise _refused(error) from error
-                raise
-        return datetime.now(UTC)
-
-    async def read(self) -> bytes:
-        assert self._stream is not None, "connected first"
-        async with engine_call("hand on the output of a container", within_seconds=None):
-            while (message := await self._stream.read_out()) is not None:
-                if message.data:
-                    return message.data
-        return b""
-
-    async def wait(self) -> ContainerExit:
-        async with engine_call("wait for a container's end", within_seconds=None):
-            answer = await self._there.wait()
-            ended_at = datetime.now(UTC)
-        async with engine_call("say how a container ended", within_seconds=_CALL_SECONDS):
-            state = (await self._there.show())["State"]
-        if state["Running"]:
-            raise EngineError("the container engine said that a container had ended, which runs")
-        self.may_run = False
-        return ContainerExit(
-            exit_code=int(answer["StatusCode"]),
-            out_of_memory=bool(state.get("OOMKilled")),
-            ended_at=ended_at,
-        )
-
-    async def stop(self, *, grace: timedelta) -> None:
-        await _stop(self._there, grace)
-
-    async def disconnect(self) -> None:
-        if self._stream is not None:
-            with contextlib.suppress(AssertionError):  # aiodocker's, when the connection has gone before
-                await self._stream.close()
-
-
-async def _stop(container: DockerContainer, grace: timedelta) -> None:
-    seconds = max(1, round(grace.total_seconds()))
-    async with engine_call("stop a container", within_seconds=seconds + _CLEANUP_SECONDS):
-        try:
-            await container.stop(t=seconds)
-        except DockerError as error:
-            if error.status != NOT_FOUND:
-                raise
-
-
-async def _remove(container: DockerContainer) -> None:
-    """Remove it, or wait until somebody else, who is at it, has."""
-    async with engine_call("remove a container", within_seconds=_CLEANUP_SECONDS):
-        while True:
-            try:
-                await container.delete(force=True, v=True)
-            except DockerError as error:
-                if error.status == NOT_FOUND:
-                    return
-                if error.status != CONFLICT:
-                    raise
-                await asyncio.sleep(0.1)
-            else:
-                return
-
-
-def _refused(error: DockerError) -> Exception:
-    if "bind source path" in error.message:
-        return EngineError(
-            f"the container engine does not see the server's files, so that it must be on another machine: "
-            f"{reason_of(error)}"
-        )
-    return ConfigRefusedError(f"the container engine refuses to run the image: {reason_of(error)}")

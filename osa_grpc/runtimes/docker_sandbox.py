@@ -64,7 +64,12 @@ def container_config(spec: ContainerSpec, *, rootless: bool) -> JSONObject:
             "Tmpfs": {"/tmp": _TMP_OPTIONS},  # noqa: S108 - a path inside the container
             "LogConfig": {
                 "Type": "local",
-                "Config": {"max-size": str(max(spec.log_bytes, _MIN_LOG_BYTES)), "max-file": "2"},
+                # Two files, so that something is left whenever one is begun. Packing them would be work for whoever writes.
+                "Config": {
+                    "max-size": str(max(spec.log_bytes, _MIN_LOG_BYTES)),
+                    "max-file": "2",
+                    "compress": "false",
+                },
             },
             "RestartPolicy": {"Name": "no"},
         },

@@ -7,7 +7,7 @@ and nothing here waits without a bound.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from osa_grpc.application.ports import EngineDescription
+    from osa_grpc.runtimes.log_position import LogPiece, LogPosition
 
 
 class EngineError(Exception):
@@ -59,6 +60,8 @@ class Mount:
 class ContainerSpec:
     """One container to be. The sandbox is the engine's business and is not up for choice."""
 
+    name: str
+    """No two containers have the same, so that what is begun twice is refused once."""
     image: ResolvedImage
     labels: Mapping[str, str]
     user: tuple[int, int]
@@ -68,7 +71,7 @@ class ContainerSpec:
     memory_bytes: int
     nano_cpus: int
     log_bytes: int
-    """How much of its output the engine itself keeps, about, for whoever comes after a crash."""
+    """How much of its output the engine itself keeps at least, about, for whoever comes after a crash."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +84,16 @@ class ContainerExit:
     ended_at: datetime
 
 
+ContainerState = Literal["created", "running", "ended", "unusable"]
+"""`created`: it never was started. `unusable`: half removed, or in a state of which nobody knows the way out."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FoundContainer:
     """A container on the engine, found by its labels."""
 
     id: str
+    state: ContainerState
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -96,13 +104,17 @@ class Container(Protocol):
     def id(self) -> str:
         """The engine's id of it."""
 
+    @property
+    def found_exit(self) -> ContainerExit | None:
+        """How it had ended before it came to us; None for one that we made, or that ran when we adopted it."""
+
     async def start(self) -> datetime:
-        """Start its program; since when it runs, by our clock. Raises ConfigRefusedError, EngineError."""
+        """Start its program, if nobody has yet; since when it runs. Raises ConfigRefusedError, EngineError."""
 
-    async def read(self) -> bytes:
-        """Return the next bytes of stdout and stderr, as they come; `b""` at the end. Not reading slows its writing.
+    async def read(self) -> LogPiece | None:
+        """Return the next bytes of stdout or stderr, as they come; None at the end. Not reading slows its writing.
 
-        No byte is lost when the call is cancelled. Raises EngineError.
+        A call that is cancelled is the last. Raises EngineError.
         """
 
     async def wait(self) -> ContainerExit:
@@ -150,6 +162,22 @@ class ContainerEngine(Protocol):
         Raises:
             ConfigRefusedError: the engine will not make such a container.
             EngineError: the engine is in trouble.
+        """
+
+    def adopt(
+        self,
+        container_id: str,
+        *,
+        position: LogPosition,
+        grace: timedelta,
+        leaves: Callable[[], bool] = lambda: False,
+    ) -> AbstractAsyncContextManager[Container]:
+        """Hold a container that somebody else has started, and let go of it as `hold` does. Its log comes from `position` on.
+
+        With a GAP in it where bytes may be missing, or come twice.
+
+        Raises:
+            EngineError: it is not there any more, or the engine is in trouble.
         """
 
     async def find(self, labels: Mapping[str, str]) -> Sequence[FoundContainer]:

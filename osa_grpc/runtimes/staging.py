@@ -64,6 +64,11 @@ def output_directory(work_directory: Path, job: HookJob) -> Path:
     return attempt_directory(work_directory, job) / "out"
 
 
+def log_mark_path(work_directory: Path, job: HookJob) -> Path:
+    """Return the file that says how far an attempt's log was taken. The container does not see it."""
+    return attempt_directory(work_directory, job) / "log-mark"
+
+
 async def stage(
     job: HookJob, *, files: FileStore, work_directory: Path, reserve_bytes: int = 0
 ) -> StagedInput:

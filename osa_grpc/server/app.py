@@ -13,6 +13,7 @@ import structlog
 from osa_grpc import __version__
 from osa_grpc.application.convention_watching import ConventionWatching
 from osa_grpc.application.delivery_worker import DeliveryWorker, Handler
+from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.application.log_following import LogFollowing
 from osa_grpc.application.places import Places
 from osa_grpc.application.ports import HookOutputs
@@ -32,13 +33,14 @@ from osa_grpc.domain.hook import HookDefinition
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.runtimes.docker_engine import DockerEngine
 from osa_grpc.runtimes.engine_search import find_engine, usual_places
-from osa_grpc.runtimes.oci_runtime import OciRules, OciRuntime
+from osa_grpc.runtimes.oci_attempt import OciRules
+from osa_grpc.runtimes.oci_runtime import OciRuntime
 from osa_grpc.runtimes.registry_login import RegistryLogins
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.directory_lock import DirectoryLock
 from osa_grpc.server.embedded import EmbeddedPostgres
 from osa_grpc.server.health import Health
-from osa_grpc.server.health_watch import CONTAINER_ENGINE, HealthWatch
+from osa_grpc.server.health_watch import CONTAINER_ENGINE, DATA_DIRECTORY, HealthWatch
 from osa_grpc.server.identity import server_id, worker_id
 from osa_grpc.server.listener import Listener, refuse_taken_address
 from osa_grpc.server.metrics import Metrics
@@ -165,7 +167,9 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                 f"The database at {place(dsn)} belongs to a server with another data directory than "
                 f"{settings.data_directory}, which has its files. Start with that directory, or with another database."
             )
-        files = ObstoreFileStore(url=(settings.data_directory / "files").absolute().as_uri())
+        files = ObstoreFileStore(
+            url=(settings.data_directory / "files").absolute().as_uri(), reserve_bytes=settings.min_free_bytes
+        )
         docker_host = settings.docker_host or await asyncio.to_thread(find_engine) or usual_places()[0]
         logins = RegistryLogins(configured=settings.registry_logins)
         engine = await stack.enter_async_context(DockerEngine(docker_host=docker_host, logins=logins))
@@ -213,10 +217,15 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         stack.enter_context(metrics.exposed(settings.metrics_listen))
         convention_watching = ConventionWatching(storage=storage, doorbell=doorbell)
         logs = LogFollowing(storage=storage, doorbell=doorbell)
-        health = Health([*pb.SERVICES, CONTAINER_ENGINE])
+        health = Health([*pb.SERVICES, CONTAINER_ENGINE, DATA_DIRECTORY])
         reaper = Reaper(storage=storage, runtimes=runtimes, files=files)
+        rooms = [  # which may be on disks of their own
+            DiskRoom(directory=settings.data_directory / part, reserve_bytes=settings.min_free_bytes)
+            for part in ("files", "work", "postgres")
+        ]
+        metrics.gauge("data_directory_free_bytes", "Bytes left.", lambda: min(r.free_bytes for r in rooms))
         health_watch = HealthWatch(
-            health=health, database=database, engine=engine, on_engine_back=reaper.hurry
+            health=health, database=database, engine=engine, rooms=rooms, on_engine_back=reaper.hurry
         )
         listener = Listener(
             settings=settings,

@@ -1,12 +1,13 @@
 """Looks whether what the server stands on is there, and lets its health say so."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
 import structlog
 
+from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.application.ports import EngineProbe
 from osa_grpc.domain.errors import OsaError
 from osa_grpc.server.health import Health
@@ -16,15 +17,18 @@ from osa_grpc.wire import pb
 CONTAINER_ENGINE: Final = "container-engine"
 """The health name of the engine: without it runs fail, and everything else is served."""
 
+DATA_DIRECTORY: Final = "data-directory"
+"""The health name of the room on its disk: without it uploads are refused and hooks wait, and everything else is served."""
+
 _ENGINE: Final = "container engine"
 
 _LOG = structlog.get_logger(__name__)
 
 
 class HealthWatch:
-    """A role: without the database nothing is SERVING; without the engine, `container-engine` is not.
+    """A role: without the database nothing is SERVING; without engine `container-engine` is not, without room `data-directory`.
 
-    `on_engine_back` is called when an engine that was away answers again.
+    `on_engine_back` is called when an engine that was away answers again. `rooms`: on the disks that data lie on.
     """
 
     name = "health"
@@ -35,6 +39,7 @@ class HealthWatch:
         health: Health,
         database: Database,
         engine: EngineProbe,
+        rooms: Sequence[DiskRoom],
         on_engine_back: Callable[[], None],
         every: timedelta = timedelta(seconds=3),
     ) -> None:
@@ -42,6 +47,7 @@ class HealthWatch:
         self._health = health
         self._database = database
         self._engine = engine
+        self._rooms = rooms
         self._on_engine_back = on_engine_back
         self._every = every
         self._said: dict[str, bool] = {}
@@ -54,6 +60,8 @@ class HealthWatch:
             if engine_answers and self._said.get(_ENGINE) is False:
                 self._on_engine_back()
             await self._say(engine_answers, _ENGINE, CONTAINER_ENGINE)
+            shortage = await asyncio.to_thread(self._shortage)
+            await self._say(shortage is None, "room on disk", DATA_DIRECTORY, why=shortage)
             self.ready.set()
             await asyncio.sleep(self._every.total_seconds())
 
@@ -65,10 +73,20 @@ class HealthWatch:
             return False
         return True
 
-    async def _say(self, is_there: bool, what: str, *services: str) -> None:  # noqa: FBT001 - one of two states
+    def _shortage(self) -> str | None:
+        return next((shortage for room in self._rooms if (shortage := room.shortage) is not None), None)
+
+    async def _say(
+        self,
+        is_there: bool,  # noqa: FBT001 - one of two states
+        what: str,
+        *services: str,
+        why: str | None = None,
+    ) -> None:
         if self._said.get(what) == is_there:
             return
         if what in self._said or not is_there:
-            _LOG.warning("there again" if is_there else "not there", what=what)
+            told = {} if why is None else {"why": why}
+            _LOG.warning("there again" if is_there else "not there", what=what, **told)
         self._said[what] = is_there
         await (self._health.serving(*services) if is_there else self._health.not_serving(*services))

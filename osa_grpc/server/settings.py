@@ -86,6 +86,10 @@ class Settings(BaseSettings):
     max_output_bytes: Annotated[int, Field(ge=1)] = Field(
         default=10 * 1024 * _MIB, description="Bytes one attempt of a hook may write as output."
     )
+    min_free_bytes: Annotated[int, Field(ge=0)] = Field(
+        default=512 * _MIB,
+        description="Bytes that uploads and hooks leave free on the data directory's disk, for the database.",
+    )
     pull_timeout_seconds: Seconds = Field(default=600, description="How long pulling an image may take.")
     stop_grace_seconds: Seconds = Field(
         default=5, description="How long a container has after the stop signal."

@@ -14,7 +14,8 @@ import pytest
 
 from osa_grpc.domain.failure import FailureKind
 from osa_grpc.runtimes.docker_engine import DockerEngine
-from osa_grpc.runtimes.oci_runtime import OciRules, OciRuntime
+from osa_grpc.runtimes.oci_attempt import OciRules
+from osa_grpc.runtimes.oci_runtime import OciRuntime
 from tests.fixtures.engine_proxy import EngineProxy, engine_proxy
 from tests.fixtures.hooks import Remembering, Workshop
 
@@ -72,7 +73,8 @@ import concurrent.futures.thread  # once it is another user, it may not read Pyt
 from pathlib import Path
 from datetime import timedelta
 from osa_grpc.runtimes.docker_engine import DockerEngine
-from osa_grpc.runtimes.oci_runtime import OciRules, OciRuntime
+from osa_grpc.runtimes.oci_attempt import OciRules
+from osa_grpc.runtimes.oci_runtime import OciRuntime
 from tests.fixtures.hooks import FolderFiles, Remembering, hook_job
 
 async def main(docker_host, digest, folder):

@@ -16,7 +16,8 @@ from osa_grpc.application.verdict import Judgement, judge
 from osa_grpc.domain.failure import FailureKind
 from osa_grpc.domain.names import new_id
 from osa_grpc.domain.run import HookProgress, Provenance, Verdict
-from osa_grpc.runtimes.oci_runtime import OciRules, OciRuntime
+from osa_grpc.runtimes.oci_attempt import OciRules
+from osa_grpc.runtimes.oci_runtime import OciRuntime
 from osa_grpc.runtimes.staging import container_user
 from tests.fixtures.hooks import Remembering, Workshop
 
