@@ -409,4 +409,4 @@ class Storage(Protocol):
         """
 
     def reading(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin a read-only transaction with a statement timeout; cheaper, and it blocks nobody."""
+        """Begin a read-only transaction with a statement timeout; cheaper, and it blocks nobody. All of it sees one moment."""

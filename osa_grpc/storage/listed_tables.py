@@ -68,16 +68,21 @@ def _name(collection: str, parts: Sequence[Expression]) -> Expression:
         at = [sa.literal_column("'@'", sa.Text())] if i else []
         for piece in (*at, sa.cast(part, sa.Text())):
             text = text.concat(piece)
-    return sa.collate(text, "C")
+    return _by_bytes(text)
 
 
 def _table(name: str, **columns: sa.types.TypeEngine[Any]) -> sa.TableClause:
     return sa.table(name, *(sa.column(column, kind) for column, kind in columns.items()), schema="osa")
 
 
+def _by_bytes(text: Expression) -> Expression:
+    """Return a text that sorts and compares by its bytes, whatever the database's locale, as `keyset` takes it to."""
+    return sa.collate(text, "C")
+
+
 def _json_text(column: Expression, key: str) -> Expression:
     """Return a text in a JSON object. The key is part of the statement, as it is of an index."""
-    return sa.collate(column.op("->>", return_type=sa.Text())(sa.literal_column(f"'{key}'", sa.Text())), "C")
+    return _by_bytes(column.op("->>", return_type=sa.Text())(sa.literal_column(f"'{key}'", sa.Text())))
 
 
 _TEXT: Final = sa.Text(collation="C")
@@ -103,9 +108,9 @@ RUNS: Final = _listed(
     _RUN,
     RUN_COLUMNS,
     columns={
-        "state": _RUN.c.state,
+        "state": _by_bytes(_RUN.c.state),
         "failure_kind": _json_text(_RUN.c.failure, "kind"),
-        "rejection_reason": sa.collate(_RUN.c.rejection_reason, "C"),
+        "rejection_reason": _by_bytes(_RUN.c.rejection_reason),
         "create_time": _RUN.c.created_at,
         "start_time": _RUN.c.started_at,
         "end_time": _RUN.c.ended_at,
@@ -139,8 +144,8 @@ DEPOSITIONS: Final = _listed(
     _DEPOSITION,
     DEPOSITION_COLUMNS,
     columns={
-        "state": _DEPOSITION.c.state,
-        "rejection_reason": sa.collate(_DEPOSITION.c.rejection_reason, "C"),
+        "state": _by_bytes(_DEPOSITION.c.state),
+        "rejection_reason": _by_bytes(_DEPOSITION.c.rejection_reason),
         "file_count": _DEPOSITION.c.file_count,
         "create_time": _DEPOSITION.c.created_at,
         "update_time": _DEPOSITION.c.updated_at,
@@ -171,7 +176,7 @@ RECORDS: Final = _listed(
     _RECORD,
     RECORD_COLUMNS,
     columns={
-        "srn": sa.collate(_RECORD.c.srn, "C"),
+        "srn": _by_bytes(_RECORD.c.srn),
         "file_count": _RECORD.c.file_count,
         "create_time": _RECORD.c.created_at,
     },
@@ -201,12 +206,12 @@ DELIVERIES: Final = _listed(
     _DELIVERY.join(_EVENT, _EVENT.c.id == _DELIVERY.c.event_id),
     DELIVERY_COLUMNS,
     columns={
-        "event_type": sa.collate(_EVENT.c.type, "C"),
-        "subject": sa.collate(_EVENT.c.key, "C"),
-        "handler": sa.collate(_DELIVERY.c.handler, "C"),
-        "state": _DELIVERY.c.state,
+        "event_type": _by_bytes(_EVENT.c.type),
+        "subject": _by_bytes(_EVENT.c.key),
+        "handler": _by_bytes(_DELIVERY.c.handler),
+        "state": _by_bytes(_DELIVERY.c.state),
         "attempts": _DELIVERY.c.attempts,
-        "last_error": sa.collate(_DELIVERY.c.last_error, "C"),
+        "last_error": _by_bytes(_DELIVERY.c.last_error),
         "create_time": _EVENT.c.occurred_at,
         "update_time": _DELIVERY.c.updated_at,
         "next_attempt_time": sa.case((_DELIVERY.c.state == "PENDING", _DELIVERY.c.next_attempt_at)),

@@ -106,8 +106,8 @@ class PostgresStorage:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Transaction]:
-        """Begin a read-only transaction with a statement timeout; cheaper, and it blocks nobody."""
-        async with self._database.transaction(readonly=True) as connection:
+        """Begin a read-only transaction with a statement timeout; cheaper, and it blocks nobody. All of it sees one moment."""
+        async with self._database.transaction(isolation="repeatable_read", readonly=True) as connection:
             limit = str(int(self._read_timeout.total_seconds() * 1000))
             await connection.execute(_SQL["limit_statements"], limit)
             yield PostgresTransaction(connection, set())

@@ -48,4 +48,16 @@ ALTER TABLE osa.run_log ADD COLUMN gap_offsets bigint[] NOT NULL DEFAULT '{}';
 ALTER TABLE osa.delivery
     DROP CONSTRAINT delivery_state_check,
     ADD CONSTRAINT delivery_state_check CHECK (state IN ('PENDING', 'DONE', 'DEAD', 'DISCARDED'));
-CREATE INDEX delivery_dead_idx ON osa.delivery (id) WHERE state = 'DEAD';
+CREATE INDEX delivery_dead_idx ON osa.delivery (id) WHERE state COLLATE "C" = 'DEAD';
+
+-- What lists are usually asked for, the newest first. By bytes, as filters compare.
+CREATE INDEX run_state_created_at_id_idx ON osa.run (state COLLATE "C", created_at DESC, id DESC);
+CREATE INDEX run_convention_created_at_id_idx
+    ON osa.run (convention_id, convention_version, created_at DESC, id DESC);
+CREATE INDEX run_deposition_created_at_id_idx
+    ON osa.run (((source ->> 'deposition') COLLATE "C"), created_at DESC, id DESC);
+CREATE INDEX deposition_state_created_at_id_idx ON osa.deposition (state COLLATE "C", created_at DESC, id DESC);
+CREATE INDEX deposition_convention_created_at_id_idx
+    ON osa.deposition (convention_id, convention_version, created_at DESC, id DESC);
+CREATE INDEX record_convention_created_at_id_version_idx
+    ON osa.record (convention_id, convention_version, created_at DESC, id DESC, version DESC);
