@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.application.ports import HookEnd
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.runtimes.log_pump import LogPump
@@ -43,6 +44,8 @@ class OciRules:
     stop_grace: timedelta = timedelta(seconds=10)
     output_quota_bytes: int = 10 * 2**30
     output_quota_files: int = 100_000
+    min_free_bytes: int = 0
+    """How much of the disk hooks leave free, inputs and outputs together."""
     log_cap_bytes: int = 100 * 2**20
     """How much of an attempt's log the server keeps; the engine's own copy has twice that at least, if lines are not tiny."""
     bounds: OutputBounds = field(default_factory=OutputBounds)
@@ -52,10 +55,17 @@ class OciAttempt:
     """One container's life, and what is known of it so far."""
 
     def __init__(
-        self, *, job: HookJob, observer: HookObserver, rules: OciRules, provenance: Provenance
+        self,
+        *,
+        job: HookJob,
+        observer: HookObserver,
+        work_directory: Path,
+        rules: OciRules,
+        provenance: Provenance,
     ) -> None:
         self._job = job
         self._observer = observer
+        self._work_directory = work_directory
         self._rules = rules
         self.provenance = provenance
         self._started_at: datetime | None = None
@@ -74,15 +84,16 @@ class OciAttempt:
         )
 
     def end_with_outputs(self, outputs: HookOutputs) -> HookEnd:
-        """How it ended, when the container came to an end."""
+        """How it ended, when the container came to an end. Where engine or disk was the trouble, its outputs say nothing."""
         assert self._exit is not None
+        is_ours = self._failure is not None and self._failure.kind is FailureKind.ENGINE
         return HookEnd(
             failure=self._failure,
             exit_code=self._exit.exit_code,
             started_at=self._started_at,
             ended_at=self._exit.ended_at,
             provenance=self.provenance,
-            outputs=outputs,
+            outputs=None if is_ours else outputs,
         )
 
     async def run(self, container: Container, *, directory: Path, limits: OciLimits, mark: LogMark) -> None:
@@ -95,6 +106,7 @@ class OciAttempt:
         self._started_at = await container.start()
         quota = OutputQuota(
             directory=directory,
+            room=DiskRoom(directory=self._work_directory, reserve_bytes=self._rules.min_free_bytes),
             max_bytes=self._rules.output_quota_bytes,
             max_files=self._rules.output_quota_files,
         )
@@ -130,7 +142,8 @@ class OciAttempt:
                 _what_a_limit_did(self._exit, limits)
                 or stopped
                 or _what_time_did(container.found_exit, limits, self._started_at)
-                or _what_a_quota_does(await quota.check())
+                or await quota.check()
+                or quota.what_a_full_disk_did(self._exit.exit_code)
                 or _what_nobody_saw(container.found_exit)
             )
         finally:
@@ -166,12 +179,12 @@ class OciAttempt:
         self,
         exited: asyncio.Task[ContainerExit],
         pumps: tuple[asyncio.Task[None], ...],
-        watching: asyncio.Task[str],
+        watching: asyncio.Task[Failure],
         deadline: float | None,
         limits: OciLimits,
     ) -> Failure | None:
         """Wait for its end, or for the reason to end it. What a pump raises is raised."""
-        waiting: set[asyncio.Task[ContainerExit] | asyncio.Task[None] | asyncio.Task[str]]
+        waiting: set[asyncio.Task[ContainerExit] | asyncio.Task[None] | asyncio.Task[Failure]]
         waiting = {exited, watching, *pumps}
         while True:
             remaining = deadline and max(0.0, deadline - asyncio.get_running_loop().time())
@@ -184,7 +197,7 @@ class OciAttempt:
             if exited in done:
                 return None
             if watching in done:
-                return _what_a_quota_does(watching.result())
+                return watching.result()
             if not done:
                 return _too_long(limits)
 
@@ -244,10 +257,6 @@ def _too_long(limits: OciLimits) -> Failure:
         kind=FailureKind.TIMEOUT,
         message=f"the hook ran longer than the {limits.timeout_seconds} s it may run",
     )
-
-
-def _what_a_quota_does(excess: str | None) -> Failure | None:
-    return None if excess is None else Failure(kind=FailureKind.BAD_OUTPUT, message=excess)
 
 
 def _what_nobody_saw(found: ContainerExit | None) -> Failure | None:

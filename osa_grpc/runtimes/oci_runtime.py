@@ -29,6 +29,7 @@ from osa_grpc.runtimes.oci_attempt import OciAttempt, OciRules
 from osa_grpc.runtimes.outputs import OutputDirectory
 from osa_grpc.runtimes.staging import (
     StagedInput,
+    attempt_directory,
     container_user,
     log_mark_path,
     output_directory,
@@ -91,10 +92,17 @@ class OciRuntime:
 
     async def run(self, job: HookJob, observer: HookObserver) -> HookEnd:
         """Run the hook to its end, in a container of this attempt that is there already if there is one; return how it ended."""
+        end = await self._run(job, observer)
+        if end.outputs is None:  # nobody will read what it may have left
+            await self._remove_directory(attempt_directory(self._work_directory, job))
+        return end
+
+    async def _run(self, job: HookJob, observer: HookObserver) -> HookEnd:
         config = job.hook.runtime
         attempt = OciAttempt(
             job=job,
             observer=observer,
+            work_directory=self._work_directory,
             rules=self._rules,
             provenance=Provenance(image=config.image, digest=config.digest),
         )
@@ -135,10 +143,7 @@ class OciRuntime:
             await self._remove_containers(run)
         except EngineError as error:
             _log.warning("containers of a run may be left", run=run, reason=str(error))
-        try:
-            await asyncio.to_thread(remove_tree, run_directory(self._work_directory, run))
-        except OSError as error:
-            _log.warning("directories of a run may be left", run=run, reason=str(error))
+        await self._remove_directory(run_directory(self._work_directory, run))
 
     async def reap(self, is_live: RunIsLive) -> None:
         """Remove containers and directories of this server's runs that are not live; never another server's."""
@@ -158,6 +163,13 @@ class OciRuntime:
         with contextlib.suppress(FileNotFoundError):
             return [path.name for path in self._work_directory.iterdir() if is_id(path.name)]
         return []
+
+    @staticmethod
+    async def _remove_directory(directory: Path) -> None:
+        try:
+            await asyncio.to_thread(remove_tree, directory)
+        except OSError as error:
+            _log.warning("a directory may be left", directory=str(directory), reason=str(error))
 
     async def _remove_containers(self, run: RunId) -> None:
         for container in await self._containers(run):
@@ -230,7 +242,12 @@ class OciRuntime:
             pull_timeout=self._rules.pull_timeout,
             on_pull=lambda: observer.waiting(WaitingReason.IMAGE),
         )
-        staged = await stage(job, files=self._files, work_directory=self._work_directory)
+        staged = await stage(
+            job,
+            files=self._files,
+            work_directory=self._work_directory,
+            reserve_bytes=self._rules.min_free_bytes,
+        )
         provenance = Provenance(
             image=config.image,
             digest=config.digest,

@@ -1,4 +1,4 @@
-"""The quota on what a container writes to its output directory, enforced while it runs."""
+"""What a container may write to its output directory, enforced while it runs: its quota, and no more than there is room for."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ import asyncio
 import os
 from typing import TYPE_CHECKING, Final
 
+from osa_grpc.domain.failure import Failure, FailureKind
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from osa_grpc.application.disk_room import DiskRoom
 
 _INTERVAL_SECONDS: Final = 0.5
 _LEISURE: Final = 10  # looking takes at most about a tenth of the time
@@ -16,16 +20,21 @@ _MAX_DEPTH: Final = 64
 """Of directories; whoever looks at them or removes them goes down into each, with an open file for each level."""
 
 
-class OutputQuota:
-    """Looks at what an output directory takes of the disk, in bytes and in files, and how deep it nests."""
+_LITTLE_BYTES: Final = 2**20
+"""Whoever has written no more than this is not why a disk is full."""
 
-    def __init__(self, *, directory: Path, max_bytes: int, max_files: int) -> None:
+
+class OutputQuota:
+    """Looks at what an output directory takes of the disk, in bytes and files, how deep it nests, and what it leaves of the disk."""
+
+    def __init__(self, *, directory: Path, room: DiskRoom, max_bytes: int, max_files: int) -> None:
         self._directory = directory
+        self._room = room
         self._max_bytes = max_bytes
         self._max_files = max_files
 
-    async def exceeded(self) -> str:
-        """Wait until the directory takes too much; a sentence about it."""
+    async def exceeded(self) -> Failure:
+        """Wait until the directory takes too much; the failure that this is."""
         loop = asyncio.get_running_loop()
         while True:
             began_at = loop.time()
@@ -33,17 +42,22 @@ class OutputQuota:
                 return excess
             await asyncio.sleep(max(_INTERVAL_SECONDS, _LEISURE * (loop.time() - began_at)))
 
-    async def check(self) -> str | None:
-        """Return a sentence if the directory takes too much now."""
+    async def check(self) -> Failure | None:
+        """Return the failure that it is if the directory takes too much now."""
         return await asyncio.to_thread(self._look)
 
-    def _look(self) -> str | None:
+    def what_a_full_disk_did(self, exit_code: int) -> Failure | None:
+        """Return the failure of a hook that failed where there is no room: probably for that, and not for itself."""
+        shortage = self._room.shortage
+        return _no_room(shortage) if exit_code and shortage is not None else None
+
+    def _look(self) -> Failure | None:
         taken_bytes = files = 0
         top = str(self._directory).count(os.sep)
         # By descriptors, so that no link that appears meanwhile leads elsewhere; what has vanished takes nothing.
         for path, folders, names, folder in os.fwalk(self._directory, onerror=lambda _: None):
             if path.count(os.sep) - top > _MAX_DEPTH:
-                return f"the hook's output is nested deeper than the {_MAX_DEPTH} directories it may be"
+                return _bad(f"is nested deeper than the {_MAX_DEPTH} directories it may be")
             for name in (*folders, *names):
                 try:
                     taken_bytes += (
@@ -53,7 +67,17 @@ class OutputQuota:
                     continue
                 files += 1
             if taken_bytes > self._max_bytes:
-                return f"the hook's output takes more than the {self._max_bytes} bytes it may take"
+                return _bad(f"takes more than the {self._max_bytes} bytes it may take")
             if files > self._max_files:
-                return f"the hook's output is more than the {self._max_files} files it may be"
+                return _bad(f"is more than the {self._max_files} files it may be")
+        if taken_bytes > _LITTLE_BYTES and (shortage := self._room.shortage) is not None:
+            return _no_room(f"{shortage} The hook's output takes {taken_bytes}.")
         return None
+
+
+def _bad(what: str) -> Failure:
+    return Failure(kind=FailureKind.BAD_OUTPUT, message=f"the hook's output {what}")
+
+
+def _no_room(message: str) -> Failure:
+    return Failure(kind=FailureKind.ENGINE, message=message, retryable=True)

@@ -162,8 +162,9 @@ def integral(value: object) -> object:
 
 
 def _write_directories(root: Path, job: HookJob) -> str:
-    """Write all but the subject's files; the SHA-256 of `config.json`."""
-    remove_tree(root)
+    """Write all but the subject's files, and remove what earlier attempts have left; the SHA-256 of `config.json`."""
+    for earlier in root.parent.glob(f"{job.execution}-*"):
+        remove_tree(earlier)
     root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.mkdir(mode=0o700)
     for folder in (root / "in", root / "in" / "files", root / "files", root / "files" / job.subject.id):

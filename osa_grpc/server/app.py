@@ -182,6 +182,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                 pull_timeout=timedelta(seconds=settings.pull_timeout_seconds),
                 stop_grace=timedelta(seconds=settings.stop_grace_seconds),
                 output_quota_bytes=settings.max_output_bytes,
+                min_free_bytes=settings.min_free_bytes,
                 log_cap_bytes=settings.max_log_bytes,
             ),
         )

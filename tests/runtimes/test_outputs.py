@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.domain.errors import BadOutputError
 from osa_grpc.domain.failure import FailureKind
 from osa_grpc.runtimes.output_quota import OutputQuota
@@ -194,24 +195,53 @@ def test_the_digest_covers_what_is_read_and_nothing_else(tmp_path: Path) -> None
     assert outputs(tmp_path, errors__jsonl=b"[]").sha256() != first
 
 
+def quota(
+    directory: Path, *, max_bytes: int = 2**30, max_files: int = 100_000, reserve: int = 0
+) -> OutputQuota:
+    room = DiskRoom(directory=directory, reserve_bytes=reserve)
+    return OutputQuota(directory=directory, room=room, max_bytes=max_bytes, max_files=max_files)
+
+
 async def test_a_folder_that_takes_too_much_is_told(tmp_path: Path) -> None:
     (tmp_path / "inner").mkdir()
     (tmp_path / "inner" / "big").write_bytes(os.urandom(100_000))
     (tmp_path / "sparse").touch()
     os.truncate(tmp_path / "sparse", 10**12)
     (tmp_path / "away").symlink_to("/")
-    assert await OutputQuota(directory=tmp_path, max_bytes=200_000, max_files=10).check() is None
-    by_bytes = await OutputQuota(directory=tmp_path, max_bytes=50_000, max_files=10).check()
+    assert await quota(tmp_path, max_bytes=200_000, max_files=10).check() is None
+    by_bytes = await quota(tmp_path, max_bytes=50_000, max_files=10).check()
     assert by_bytes is not None
-    assert "50000 bytes" in by_bytes
-    by_files = await OutputQuota(directory=tmp_path, max_bytes=200_000, max_files=3).check()
+    assert by_bytes.kind is FailureKind.BAD_OUTPUT
+    assert "50000 bytes" in by_bytes.message
+    by_files = await quota(tmp_path, max_bytes=200_000, max_files=3).check()
     assert by_files is not None
-    assert "3 files" in by_files
+    assert by_files.kind is FailureKind.BAD_OUTPUT
+    assert "3 files" in by_files.message
+
+
+async def test_where_no_room_is_left_only_a_hook_that_took_some_is_ended(tmp_path: Path) -> None:
+    nearly_full = quota(tmp_path, reserve=2**60)
+    (tmp_path / "small").write_bytes(b"x")
+    assert await nearly_full.check() is None
+    (tmp_path / "large").write_bytes(os.urandom(2**21))
+    ended = await nearly_full.check()
+    assert ended is not None
+    assert (ended.kind, ended.retryable) == (FailureKind.ENGINE, True)
+    assert f"The disk of {tmp_path} has" in ended.message
+    assert await quota(tmp_path).check() is None
+
+
+def test_a_hook_that_failed_where_no_room_is_left_is_tried_again(tmp_path: Path) -> None:
+    failed = quota(tmp_path, reserve=2**60).what_a_full_disk_did(exit_code=1)
+    assert failed is not None
+    assert (failed.kind, failed.retryable) == (FailureKind.ENGINE, True)
+    assert quota(tmp_path, reserve=2**60).what_a_full_disk_did(exit_code=0) is None
+    assert quota(tmp_path).what_a_full_disk_did(exit_code=1) is None
 
 
 async def test_what_nests_without_end_exceeds_the_quota_and_is_not_gone_into(tmp_path: Path) -> None:
     nest(tmp_path, levels=2500)
-    excess = await OutputQuota(directory=tmp_path, max_bytes=2**30, max_files=100_000).check()
+    excess = await quota(tmp_path).check()
     remove_tree(tmp_path)
     assert excess is not None
-    assert "deeper than the 64 directories" in excess
+    assert "deeper than the 64 directories" in excess.message
