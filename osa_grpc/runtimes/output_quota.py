@@ -25,7 +25,7 @@ _LITTLE_BYTES: Final = 2**20
 
 
 class OutputQuota:
-    """Looks at what an output directory takes of the disk, in bytes and files, how deep it nests, and what it leaves of the disk."""
+    """Looks at what an output directory takes, in bytes and files, how deep it nests, and at what is left of the disk."""
 
     def __init__(self, *, directory: Path, room: DiskRoom, max_bytes: int, max_files: int) -> None:
         self._directory = directory
