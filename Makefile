@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 PYTHON := python3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo serve test check proto format environment clean
+.PHONY: help demo serve test test-kills check proto format environment clean
 
 help:
 	@echo "make demo        see it all work on real data, then clean up"
 	@echo "make serve       the same data, served until Ctrl-C"
 	@echo "make test        run the tests, with a real Postgres and real containers (ARGS=... goes to pytest)"
+	@echo "make test-kills  kill a server at 50 random moments (KILLS=... says how many)"
 	@echo "make check       formatting, lint, types, import directions, the contract's own rules"
 	@echo "make format      format the code and the contract"
 	@echo "make proto       generate Python from the contract"
@@ -49,6 +50,9 @@ serve: environment
 test: environment
 	@scratch=$$(mktemp -d) && chmod 711 "$$scratch" && trap 'rm -rf "$$scratch"' EXIT INT TERM HUP && \
 	  $(BIN)/python -m pytest --basetemp="$$scratch/pytest" $(ARGS)
+
+test-kills: environment
+	@OSA_TEST_KILLS=$${KILLS:-50} $(MAKE) --no-print-directory test ARGS="tests/system/test_killed_anytime.py -s"
 
 check: environment build/googleapis
 	$(BIN)/ruff format --check
