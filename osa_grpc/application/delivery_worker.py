@@ -12,14 +12,15 @@ from datetime import timedelta
 
 import structlog
 
-from osa_grpc.application.patience import backoff, through_outages
+from osa_grpc.application.patience import OUTAGES, backoff, through_outages
 from osa_grpc.application.ports import DELIVERY_QUEUE, Doorbell
 from osa_grpc.application.storage_ports import DeliveryLease, Storage, Transaction, WorkerId
-from osa_grpc.domain.errors import ConflictError, InvalidRequestError, LeaseLostError, UnavailableError
+from osa_grpc.domain.errors import ConflictError, InvalidRequestError, LeaseLostError
 from osa_grpc.domain.events import DomainEvent
 
 _PERMANENT = (ConflictError, InvalidRequestError)
 _POSTPONED = timedelta(seconds=2)
+_ERROR_CHARACTERS = 4096
 _LOG = structlog.get_logger(__name__)
 
 
@@ -93,10 +94,10 @@ class DeliveryWorker:
         except LeaseLostError:
             log.warning("delivery taken over by another worker")
             raise
-        except UnavailableError as error:
-            # The database is away or busy: no fault of the event's. (While it is away this waits, too.)
+        except OUTAGES as error:
+            # The database is away, busy or full: no fault of the event's. (While it is away this waits, too.)
             log.warning("delivery postponed", error=str(error))
-            reason = str(error)
+            reason = _told(str(error))
 
             async def postpone() -> None:
                 async with self._storage.transaction() as tx:
@@ -105,9 +106,9 @@ class DeliveryWorker:
             await through_outages(postpone)
         except _PERMANENT as error:
             log.warning("delivery given up", error=str(error))
-            await self._park(lease, str(error))
+            await self._park(lease, _told(str(error)))
         except Exception as error:
-            text = f"{type(error).__name__}: {error}"
+            text = _told(f"{type(error).__name__}: {error}")
             if lease.attempt >= self._max_attempts:
                 log.exception("delivery given up")
                 await self._park(lease, text)
@@ -143,3 +144,9 @@ class DeliveryWorker:
         async with self._storage.transaction() as tx:
             await tx.events.fail(lease, error, retry_at=None)
             await self._handlers[lease.handler].give_up(tx, lease.event.body, error)
+
+
+def _told(error: str) -> str:
+    """Return an error's text as it is kept: not longer than the contract says, and without what Postgres cannot hold."""
+    text = error.replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text if len(text) <= _ERROR_CHARACTERS else text[: _ERROR_CHARACTERS - 1] + "…"

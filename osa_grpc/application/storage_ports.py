@@ -361,6 +361,9 @@ class EventStore(Protocol):
     async def list_deliveries(self, query: ListQuery) -> Page[Delivery]:
         """Return a page, by default the newest first."""
 
+    async def count_dead(self) -> int:
+        """Return how many deliveries are DEAD."""
+
     async def set_delivery_state(self, delivery: int, state: DeliveryState) -> Delivery:
         """Make a delivery that was locked in this transaction PENDING (due at once, its attempts reset) or DISCARDED. Whoever holds
         it loses it.

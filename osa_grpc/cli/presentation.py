@@ -7,7 +7,7 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
 from osa_grpc.cli.run_presentation import run_details
-from osa_grpc.cli.wording import Pairs, enum_word, instant, size
+from osa_grpc.cli.wording import Pairs, enum_word, instant, seconds, size
 from osa_grpc.wire import pb
 
 _SHOWN: Final = 60  # of a text in a list
@@ -182,6 +182,8 @@ def _server_details(server: pb.ServerInfo) -> Pairs:
         ("metadata", f"up to {size(limits.max_metadata_bytes)}"),
         ("logs", f"up to {size(limits.max_log_bytes)} for each attempt of a hook"),
         ("outputs", f"up to {size(limits.max_output_bytes)}"),
+        ("retry memory", f"up to {size(limits.max_retry_memory_bytes)} for a hook that ran out of it"),
+        ("request ids", f"kept for {seconds(limits.request_id_retention.ToTimedelta())}"),
     ]
 
 

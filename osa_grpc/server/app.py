@@ -12,6 +12,7 @@ import structlog
 
 from osa_grpc import __version__
 from osa_grpc.application.convention_watching import ConventionWatching
+from osa_grpc.application.dead_deliveries import DeadDeliveries
 from osa_grpc.application.delivery_worker import DeliveryWorker, Handler
 from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.application.log_following import LogFollowing
@@ -23,6 +24,7 @@ from osa_grpc.application.registration import (
     give_up_feature_tables,
     make_feature_tables,
 )
+from osa_grpc.application.request_forgetting import RequestForgetter
 from osa_grpc.application.role import Role
 from osa_grpc.application.row_decoding import count_rows, stream_rows
 from osa_grpc.application.run_execution import ExecutionRules, RunExecutor
@@ -148,18 +150,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         refuse_taken_address(settings.listen)
         stack.enter_context(DirectoryLock(directory=settings.data_directory))
         roles: list[Role] = []
-        dsn = settings.database_url
-        if dsn is None:
-            embedded = EmbeddedPostgres(data_directory=settings.data_directory / "postgres")
-            await stack.enter_async_context(embedded)
-            roles.append(embedded)
-            dsn = embedded.dsn
-            if await schema.current_revision(dsn) != schema.head_revision():
-                from osa_grpc.storage.migrations.runner import upgrade  # noqa: PLC0415 - Alembic takes a second to import
-
-                await upgrade(dsn)
-        else:
-            await schema.check_schema(dsn)
+        dsn = await _database_of(settings, stack, roles)
         database = await stack.enter_async_context(Database(dsn=dsn, max_size=settings.database_pool_size))
         identity = server_id(settings.data_directory)
         if await keeper_of(database, identity) != identity:
@@ -215,6 +206,8 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             max_age=timedelta(seconds=settings.watch_max_age_seconds),
         )
         metrics.gauge("watched_runs", "Runs that have a watcher.", lambda: run_watching.watched_runs)
+        dead_deliveries = DeadDeliveries(storage=storage)
+        metrics.gauge("dead_deliveries", "Deliveries that were given up.", lambda: dead_deliveries.count)
         stack.enter_context(metrics.exposed(settings.metrics_listen))
         convention_watching = ConventionWatching(storage=storage, doorbell=doorbell)
         logs = LogFollowing(storage=storage, doorbell=doorbell)
@@ -279,6 +272,10 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                 keeps_hooks=settings.keep_hooks_on_stop,
                 lease=settings.lease,
             ),
+            dead_deliveries,
+            RequestForgetter(
+                storage=storage, retention=timedelta(seconds=settings.request_id_retention_seconds)
+            ),
             health_watch,
         ]
         supervisor = Supervisor()
@@ -295,6 +292,21 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             ),
             supervisor,
         )
+
+
+async def _database_of(settings: Settings, stack: AsyncExitStack, roles: list[Role]) -> str:
+    """Return where the database is, its schema in place: the one that was given, or an embedded one, which is a role."""
+    if settings.database_url is not None:
+        await schema.check_schema(settings.database_url)
+        return settings.database_url
+    embedded = EmbeddedPostgres(data_directory=settings.data_directory / "postgres")
+    await stack.enter_async_context(embedded)
+    roles.append(embedded)
+    if await schema.current_revision(embedded.dsn) != schema.head_revision():
+        from osa_grpc.storage.migrations.runner import upgrade  # noqa: PLC0415 - Alembic takes a second to import
+
+        await upgrade(embedded.dsn)
+    return embedded.dsn
 
 
 def _count_rows(outputs: HookOutputs, hook: HookDefinition, subject_id: str) -> int:

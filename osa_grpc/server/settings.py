@@ -130,6 +130,9 @@ class Settings(BaseSettings):
     slow_consumer_seconds: Seconds = Field(
         default=30, description="How long a watcher may take to accept a message."
     )
+    request_id_retention_seconds: Seconds = Field(
+        default=24 * 3600, description="How long the answer to a request id is kept, for whoever asks again."
+    )
     metrics_listen: str | None = Field(
         default=None,
         description="HOST:PORT to serve Prometheus metrics on, over HTTP; without it they are not.",

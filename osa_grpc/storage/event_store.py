@@ -110,6 +110,10 @@ class PostgresEventStore:
         keys = await read_keys(self._connection, DELIVERIES, query)
         return keys.page(await self._connection.fetch(_SQL["list_deliveries"], keys.column()), _delivery)
 
+    async def count_dead(self) -> int:
+        """Return how many deliveries are DEAD."""
+        return int(await self._connection.fetchval(_SQL["count_dead"]))
+
     async def set_delivery_state(self, delivery: int, state: DeliveryState) -> Delivery:
         """Make a delivery that was locked in this transaction PENDING (due at once, its attempts reset) or DISCARDED. Whoever holds
         it loses it.

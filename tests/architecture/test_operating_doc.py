@@ -71,8 +71,8 @@ def test_the_page_has_the_metrics_of_the_code() -> None:
 
 
 def test_the_page_has_a_health_name_for_every_service() -> None:
-    assert f"`{pb.SERVICES[0]}` and the other five services" in PAGE
-    assert len(pb.SERVICES) == 6
+    assert f"`{pb.SERVICES[0]}` and the other seven services" in PAGE
+    assert len(pb.SERVICES) == 8
 
 
 if __name__ == "__main__":

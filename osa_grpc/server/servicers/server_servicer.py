@@ -1,3 +1,4 @@
+from datetime import timedelta
 from typing import Final
 
 import grpc.aio
@@ -61,6 +62,10 @@ class ServerServicer(pb.ServerServiceServicer):
                     max_output_bytes=settings.max_output_bytes,
                     default_bookmark_interval=duration_to_proto(DEFAULT_BOOKMARK),
                     max_metadata_bytes=MAX_METADATA_BYTES,
+                    request_id_retention=duration_to_proto(
+                        timedelta(seconds=settings.request_id_retention_seconds)
+                    ),
+                    max_retry_memory_bytes=settings.retry.max_memory_bytes,
                 ),
                 engine=engine,
             )

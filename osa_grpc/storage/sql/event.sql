@@ -94,3 +94,7 @@ UPDATE osa.delivery SET
     leased_by = NULL, leased_until = NULL, epoch = epoch + 1, updated_at = now()
 WHERE id = $1
 RETURNING true
+
+-- name: count_dead
+-- By bytes, as the index has it.
+SELECT count(*) FROM osa.delivery WHERE state COLLATE "C" = 'DEAD'
