@@ -38,7 +38,8 @@ async def publish(
     """PUBLISHING → COMPLETED. The run's row is locked and the record written after the rows, so that nobody waits for a COPY:
     no watcher, canceller, or other publication, and no convention whose tables are made.
 
-    A run in another state is returned as it is, and nothing is written: a commit whose answer was cut off may have happened.
+    A run in another state is returned as it was found, and nothing is written: a commit whose answer was cut off may have happened,
+    or a person has to decide first. A decision of this very moment is not seen here: the run is taken up anew for it.
 
     Raises:
         LeaseLostError: another worker has the run, or it is over: nothing was written.
@@ -46,7 +47,8 @@ async def publish(
     run = await tx.runs.find(lease.run)
     assert run is not None
     if run.state is not RunState.PUBLISHING:
-        return await tx.runs.lock(lease)
+        await tx.runs.lock(lease)
+        return run
     deposition = await tx.depositions.find(run.source.deposition)
     assert deposition is not None
     now = await tx.now()

@@ -9,15 +9,16 @@ import pytest
 
 from osa_grpc.application.ports import HookOutputs
 from osa_grpc.application.publication import PassedHook, RowStream, publish
+from osa_grpc.application.run_control import review_run
 from osa_grpc.application.storage_ports import ListQuery, PageRequest, RunLease, Transaction, WorkerId
 from osa_grpc.domain.deposition import DepositionState
 from osa_grpc.domain.errors import BadOutput, BadOutputError, LeaseLostError
 from osa_grpc.domain.hook import HookDefinition
-from osa_grpc.domain.run import RunState
+from osa_grpc.domain.run import ReviewDecision, Ruling, Run, RunState
 from osa_grpc.domain.run_event import RecordPublished, RunFinished
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.storage.transaction import PostgresStorage
-from tests.fixtures.storage import LONG, ONE, OTHER, OVERDUE, a_run_that_is, hook
+from tests.fixtures.storage import LONG, ONE, OTHER, OVERDUE, a_run_that_is, hook, until_somebody_waits
 
 AUTHORITY = SrnAuthority(domain="example.org")
 HOOKS = (hook("summary"), hook("chains"))
@@ -97,6 +98,34 @@ async def test_record_rows_and_the_end_are_visible_together(
             RecordPublished(record=record.ref),
             RunFinished(state=RunState.COMPLETED, record=record.ref),
         ]
+
+
+async def test_a_run_that_is_approved_while_its_worker_lets_it_go_is_left_to_be_taken_up_anew(
+    storage: PostgresStorage, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    async with storage.transaction() as tx:
+        run = await a_run_that_is(tx, RunState.RUNNING)
+    async with storage.transaction() as tx:
+        lease = await tx.runs.claim(ONE, LONG)
+        assert lease is not None
+        await tx.runs.save((await tx.runs.lock(lease)).awaiting_review())
+
+    async def publish_it() -> Run:
+        async with storage.transaction() as tx:
+            return await publish(tx, lease, [], authority=AUTHORITY, rows=score)
+
+    async with storage.transaction() as tx:
+        await review_run(tx, run.id, Ruling(decision=ReviewDecision.APPROVE))
+        publishing = asyncio.create_task(publish_it())
+        await until_somebody_waits(connection)
+    assert (await publishing).state is RunState.AWAITING_REVIEW
+    async with storage.transaction() as tx:
+        await tx.runs.release(lease)
+        again = await tx.runs.claim(OTHER, LONG)
+    assert again is not None
+    async with storage.transaction() as tx:
+        over = await publish(tx, again, [], authority=AUTHORITY, rows=score)
+    assert over.state is RunState.COMPLETED
 
 
 async def test_tables_of_others_are_made_while_rows_are_copied(
