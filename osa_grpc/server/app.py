@@ -188,7 +188,9 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             storage=storage,
             runtimes=runtimes,
             authority=authority,
-            count_rows=_count_rows,
+            count_rows=lambda outputs, hook, subject_id: count_rows(
+                outputs, hook, subject_id=subject_id, max_rows=settings.max_rows
+            ),
             stream_rows=_stream_rows,
             places=Places(settings.max_running_hooks),
             rules=ExecutionRules(
@@ -307,10 +309,6 @@ async def _database_of(settings: Settings, stack: AsyncExitStack, roles: list[Ro
 
         await upgrade(embedded.dsn)
     return embedded.dsn
-
-
-def _count_rows(outputs: HookOutputs, hook: HookDefinition, subject_id: str) -> int:
-    return count_rows(outputs, hook, subject_id=subject_id)
 
 
 def _stream_rows(

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     max_output_bytes: Annotated[int, Field(ge=1)] = Field(
         default=10 * 1024 * _MIB, description="Bytes one attempt of a hook may write as output."
     )
+    max_rows: Annotated[int, Field(ge=1)] = Field(
+        default=10_000_000, description="Rows one execution of a hook may give."
+    )
     min_free_bytes: Annotated[int, Field(ge=0)] = Field(
         default=512 * _MIB,
         description="Bytes that uploads and hooks leave free on the data directory's disk, for the database.",

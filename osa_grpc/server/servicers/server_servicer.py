@@ -60,6 +60,7 @@ class ServerServicer(pb.ServerServiceServicer):
                     max_log_bytes=settings.max_log_bytes,
                     max_progress_events=settings.max_progress_events,
                     max_output_bytes=settings.max_output_bytes,
+                    max_rows=settings.max_rows,
                     default_bookmark_interval=duration_to_proto(DEFAULT_BOOKMARK),
                     max_metadata_bytes=MAX_METADATA_BYTES,
                     request_id_retention=duration_to_proto(
