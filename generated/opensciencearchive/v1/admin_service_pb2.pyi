@@ -141,8 +141,8 @@ class RetryDeliveryRequest(_message.Message):
     name: _builtins.str
     """`deliveries/{number}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,
@@ -193,8 +193,8 @@ class DiscardDeliveryRequest(_message.Message):
     name: _builtins.str
     """`deliveries/{number}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,

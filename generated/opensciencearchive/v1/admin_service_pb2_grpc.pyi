@@ -36,8 +36,8 @@ class AdminServiceStub:
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetDeliveryRequest, _admin_service_pb2.GetDeliveryResponse]
     """Returns a delivery. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeliveriesRequest, _admin_service_pb2.ListDeliveriesResponse]
-    """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`,
-    `INVALID_ORDER_BY`, `INVALID_PAGE_TOKEN`.
+    """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]
     """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given back as it
@@ -56,8 +56,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetDeliveryRequest, _admin_service_pb2.GetDeliveryResponse]  # type: ignore[assignment]
     """Returns a delivery. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeliveriesRequest, _admin_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
-    """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`,
-    `INVALID_ORDER_BY`, `INVALID_PAGE_TOKEN`.
+    """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
     """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given back as it
@@ -85,8 +85,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListDeliveriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListDeliveriesResponse, _abc.Awaitable[_admin_service_pb2.ListDeliveriesResponse]]:
-        """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`,
-        `INVALID_ORDER_BY`, `INVALID_PAGE_TOKEN`.
+        """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
 
     @_abc_1.abstractmethod

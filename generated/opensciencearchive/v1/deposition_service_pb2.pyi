@@ -30,7 +30,9 @@ class CreateDepositionRequest(_message.Message):
     DEPOSITION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """See DepositionService."""
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """
     @_builtins.property
     def deposition(self) -> _deposition_pb2.Deposition:
         """The draft: `convention`, and `metadata` so far."""
@@ -83,7 +85,9 @@ class UpdateDepositionRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """See DepositionService."""
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """
     @_builtins.property
     def deposition(self) -> _deposition_pb2.Deposition:
         """The draft: its `name`, the new values and, to be safe against others' changes, its `etag`."""
@@ -256,7 +260,9 @@ class DeleteDepositionRequest(_message.Message):
     etag: _builtins.str
     """If given, the deposition must still have it."""
     request_id: _builtins.str
-    """See DepositionService."""
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """
     def __init__(
         self,
         *,
@@ -342,7 +348,10 @@ class UploadFileHeader(_message.Message):
     media_type: _builtins.str
     """The media type, for example `chemical/x-mmcif`; at most 255 characters."""
     request_id: _builtins.str
-    """See DepositionService. What is compared is this header, and the content's SHA-256."""
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    What is compared is this header, and the content's SHA-256.
+    """
     def __init__(
         self,
         *,
@@ -514,7 +523,9 @@ class DeleteFileRequest(_message.Message):
     name: _builtins.str
     """`depositions/{id}/files/{file_name}`."""
     request_id: _builtins.str
-    """See DepositionService."""
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """
     def __init__(
         self,
         *,
@@ -560,7 +571,9 @@ class SubmitDepositionRequest(_message.Message):
     etag: _builtins.str
     """If given, the deposition must still have it."""
     request_id: _builtins.str
-    """See DepositionService."""
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """
     def __init__(
         self,
         *,

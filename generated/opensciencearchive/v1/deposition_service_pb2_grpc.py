@@ -26,11 +26,7 @@ if _version_not_supported:
 
 
 class DepositionServiceStub:
-    """Takes in data: drafts, their files, and submission.
-
-    Every call that changes something takes a `request_id`: a name of the caller's for this request (a UUID, say; at most 128
-    characters). Sent again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
-    Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
+    """Takes in data: drafts, their files, and submission. Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
     """
 
     def __init__(self, channel):
@@ -92,11 +88,7 @@ class DepositionServiceStub:
 
 
 class DepositionServiceServicer:
-    """Takes in data: drafts, their files, and submission.
-
-    Every call that changes something takes a `request_id`: a name of the caller's for this request (a UUID, say; at most 128
-    characters). Sent again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
-    Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
+    """Takes in data: drafts, their files, and submission. Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
     """
 
     def CreateDeposition(self, request, context):
@@ -122,7 +114,8 @@ class DepositionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDepositions(self, request, context):
-        """Lists depositions, the newest first.
+        """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -238,11 +231,7 @@ def add_DepositionServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DepositionService:
-    """Takes in data: drafts, their files, and submission.
-
-    Every call that changes something takes a `request_id`: a name of the caller's for this request (a UUID, say; at most 128
-    characters). Sent again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
-    Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
+    """Takes in data: drafts, their files, and submission. Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
     """
 
     @staticmethod

@@ -27,12 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DepositionServiceStub:
-    """Takes in data: drafts, their files, and submission.
-
-    Every call that changes something takes a `request_id`: a name of the caller's for this request (a UUID, say; at most 128
-    characters). Sent again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
-    Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
-    """
+    """Takes in data: drafts, their files, and submission. Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -47,7 +42,9 @@ class DepositionServiceStub:
     GetDeposition: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.GetDepositionRequest, _deposition_service_pb2.GetDepositionResponse]
     """Returns a deposition. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDepositions: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.ListDepositionsRequest, _deposition_service_pb2.ListDepositionsResponse]
-    """Lists depositions, the newest first."""
+    """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    """
     DeleteDeposition: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.DeleteDepositionRequest, _deposition_service_pb2.DeleteDepositionResponse]
     """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: FAILED_PRECONDITION
     `DEPOSITION_NOT_DRAFT`.
@@ -72,12 +69,7 @@ class DepositionServiceStub:
 
 @_typing.type_check_only
 class DepositionServiceAsyncStub(DepositionServiceStub):
-    """Takes in data: drafts, their files, and submission.
-
-    Every call that changes something takes a `request_id`: a name of the caller's for this request (a UUID, say; at most 128
-    characters). Sent again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
-    Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
-    """
+    """Takes in data: drafts, their files, and submission. Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.CreateDepositionRequest, _deposition_service_pb2.CreateDepositionResponse]  # type: ignore[assignment]
@@ -89,7 +81,9 @@ class DepositionServiceAsyncStub(DepositionServiceStub):
     GetDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.GetDepositionRequest, _deposition_service_pb2.GetDepositionResponse]  # type: ignore[assignment]
     """Returns a deposition. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDepositions: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.ListDepositionsRequest, _deposition_service_pb2.ListDepositionsResponse]  # type: ignore[assignment]
-    """Lists depositions, the newest first."""
+    """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    """
     DeleteDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.DeleteDepositionRequest, _deposition_service_pb2.DeleteDepositionResponse]  # type: ignore[assignment]
     """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: FAILED_PRECONDITION
     `DEPOSITION_NOT_DRAFT`.
@@ -113,12 +107,7 @@ class DepositionServiceAsyncStub(DepositionServiceStub):
     """
 
 class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Takes in data: drafts, their files, and submission.
-
-    Every call that changes something takes a `request_id`: a name of the caller's for this request (a UUID, say; at most 128
-    characters). Sent again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
-    Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
-    """
+    """Takes in data: drafts, their files, and submission. Changing what is not a DRAFT is FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`."""
 
     @_abc_1.abstractmethod
     def CreateDeposition(
@@ -152,7 +141,9 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.ListDepositionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.ListDepositionsResponse, _abc.Awaitable[_deposition_service_pb2.ListDepositionsResponse]]:
-        """Lists depositions, the newest first."""
+        """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        """
 
     @_abc_1.abstractmethod
     def DeleteDeposition(

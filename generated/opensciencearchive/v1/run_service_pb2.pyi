@@ -172,8 +172,8 @@ class CancelRunRequest(_message.Message):
     name: _builtins.str
     """`runs/{id}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,
@@ -224,8 +224,8 @@ class RetryRunRequest(_message.Message):
     name: _builtins.str
     """`runs/{id}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,
@@ -286,8 +286,8 @@ class ReviewRunRequest(_message.Message):
     reason: _builtins.str
     """Why, for the depositor; at most 4096 characters. Required when rejected."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
+    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,

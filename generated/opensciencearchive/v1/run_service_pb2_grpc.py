@@ -84,8 +84,8 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListRuns(self, request, context):
-        """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`, `INVALID_ORDER_BY`,
-        `INVALID_PAGE_TOKEN`.
+        """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -36,8 +36,8 @@ class RunServiceStub:
     GetRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]
     """Returns a run. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]
-    """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`, `INVALID_ORDER_BY`,
-    `INVALID_PAGE_TOKEN`.
+    """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]
     """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
@@ -75,8 +75,8 @@ class RunServiceAsyncStub(RunServiceStub):
     GetRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.GetRunRequest, _run_service_pb2.GetRunResponse]  # type: ignore[assignment]
     """Returns a run. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]  # type: ignore[assignment]
-    """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`, `INVALID_ORDER_BY`,
-    `INVALID_PAGE_TOKEN`.
+    """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]  # type: ignore[assignment]
     """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
@@ -123,8 +123,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ListRunsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListRunsResponse, _abc.Awaitable[_run_service_pb2.ListRunsResponse]]:
-        """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER`, `INVALID_ORDER_BY`,
-        `INVALID_PAGE_TOKEN`.
+        """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
+        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
 
     @_abc_1.abstractmethod

@@ -160,7 +160,7 @@ class ServerLimits(_message.Message):
 
     @_builtins.property
     def request_id_retention(self) -> _duration_pb2.Duration:
-        """How long the answer to a `request_id` is kept; afterwards the id is as good as new."""
+        """How long the answer to a `request_id` is kept, at least; once it is forgotten the id is as good as new."""
 
     def __init__(
         self,
