@@ -1,19 +1,33 @@
-"""The examples of docs/filters.md, each read as the document says."""
+"""The examples of docs/filters.md, each read as the document says.
+
+`python -m tests.application.test_filters_document` writes the fields of lists into the page.
+"""
 
 import re
 from pathlib import Path
 
 import pytest
 
+from osa_grpc.application import listing
 from osa_grpc.application.filtering import parse_filter, parse_order_by
 from osa_grpc.domain.column import SYSTEM_COLUMNS, ColumnType, QueryColumn
 from osa_grpc.domain.errors import InvalidRequestError
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "filters.md").read_text()
+PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
+DOCUMENT = PAGE.read_text()
+FIELDS = re.compile(
+    r"(<!-- fields: compared with osa_grpc.application.listing -->\n)(.*?)(<!-- end of fields -->)", re.DOTALL
+)
+LISTS = {
+    "runs": listing.RUN_COLUMNS,
+    "depositions": listing.DEPOSITION_COLUMNS,
+    "records": listing.RECORD_COLUMNS,
+    "deliveries": listing.DELIVERY_COLUMNS,
+}
 DECLARED = [
     QueryColumn(name=name, type=ColumnType(kind.split()[0].lower()))
     for name, kind in re.findall(
-        r"^\| `(\w+)` \| ((?:number|integer|text|boolean|date|JSON)\b.*?) \|$", DOCUMENT, re.MULTILINE
+        r"^\| `(\w+)` \| (.*?) \|$", DOCUMENT.partition("## Filters")[0], re.MULTILINE
     )
 ]
 COLUMNS = (*SYSTEM_COLUMNS, *DECLARED)
@@ -58,3 +72,59 @@ def test_an_error_is_what_is_said(text: str, reason: str, message: str) -> None:
         parse_filter(text.strip("`"), COLUMNS)
     assert caught.value.reason == reason.strip("`")
     assert caught.value.violations[0].message == message
+
+
+@pytest.mark.parametrize(("text", "reason", "message"), rows("| filter of depositions | reason | message |"))
+def test_an_error_in_the_filter_of_a_list_is_what_is_said(text: str, reason: str, message: str) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        parse_filter(text.strip("`"), listing.DEPOSITION_COLUMNS)
+    assert caught.value.reason == reason.strip("`")
+    assert caught.value.violations[0].message == message
+
+
+@pytest.mark.parametrize(("of", "text"), rows("| list | for example |"))
+def test_an_example_of_a_list_is_read(of: str, text: str) -> None:
+    assert parse_filter(text.strip("`"), LISTS[of]) is not None
+
+
+def kind_of(column: QueryColumn) -> str:
+    if column.resource is not None:
+        return f"name, `{column.resource.value}`"
+    if column.words:
+        return f"word: {', '.join(f'`{word}`' for word in column.words)}"
+    return column.type.value
+
+
+def tables_of_fields() -> str:
+    """The tables as they should be."""
+    tables = []
+    for of, columns in LISTS.items():
+        lines = [
+            f"| `{column.name}` | {kind_of(column)} | {'' if column.required else 'yes'} |"
+            for column in columns
+        ]
+        tables.append("\n".join([f"| field of {of} | type | may be null |", "|---|---|---|", *lines]))
+    return "\n\n".join(tables)
+
+
+def test_the_page_has_the_fields_of_the_code() -> None:
+    found = FIELDS.search(DOCUMENT)
+    assert found
+    assert found[2].strip() == tables_of_fields()
+
+
+def test_the_contract_names_the_fields_of_the_code() -> None:
+    for service, of in (
+        ("run", "runs"),
+        ("deposition", "depositions"),
+        ("record", "records"),
+        ("admin", "deliveries"),
+    ):
+        proto = (PAGE.parents[1] / f"proto/opensciencearchive/v1/{service}_service.proto").read_text()
+        said = re.search(r"The fields are (.*?)\. The\s", proto.replace("\n  //", ""), re.DOTALL)
+        assert said
+        assert re.findall(r"`(\w+)`", said[1]) == [column.name for column in LISTS[of]]
+
+
+if __name__ == "__main__":
+    PAGE.write_text(FIELDS.sub(lambda found: f"{found[1]}\n{tables_of_fields()}\n\n{found[3]}", DOCUMENT))
