@@ -145,8 +145,10 @@ class LiveBoard:
             return Text("being cancelled", "yellow")
         if story.in_review:
             return Text("waits for a review", "yellow")
-        running = next((h for h in story.hooks.values() if h.started_at and not h.verdict), None)
-        text = running.progress if running is not None else ("" if story.begun else "waits")
+        at_work = next(
+            (h for h in story.hooks.values() if (h.started_at or h.progress) and not h.verdict), None
+        )
+        text = at_work.progress if at_work is not None else ("" if story.begun else "waits")
         return Text(text, "dim", overflow="ellipsis")
 
 

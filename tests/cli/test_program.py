@@ -18,6 +18,7 @@ from osa_grpc.cli.main import cli
 from osa_grpc.cli.output import cell_json, cell_text
 from osa_grpc.cli.plain_table import plain_table
 from osa_grpc.cli.run_story import RunStory
+from osa_grpc.cli.wording import enum_word
 from osa_grpc.client import OsaRpcError
 from osa_grpc.wire import pb
 
@@ -141,11 +142,19 @@ def test_every_kind_of_event_is_told_in_a_sentence() -> None:
         ),
         "hook_retrying": (
             event(hook_retrying=pb.HookRetrying(hook="chains", attempt=3, cause=failure)),
-            "chains: attempt 3 after OOM: used more than 64m",
+            "chains: attempt 3 at once, after OOM: used more than 64m",
         ),
         "hook_finished": (
             finished_hook(pb.VERDICT_PASSED, row_count=2),
             "chains: passed after 1.2 s, 2 rows",
+        ),
+        "review_requested": (
+            event(review_requested=pb.ReviewRequested()),
+            "waits for a person to approve or reject it",
+        ),
+        "reviewed": (
+            event(reviewed=pb.Reviewed(decision=pb.REVIEW_DECISION_REJECT, reason="blurred")),
+            "rejected by a person: blurred",
         ),
         "cancel_requested": (event(cancel_requested=pb.CancelRequested()), "is to be cancelled"),
         "record_published": (
@@ -175,7 +184,7 @@ def test_every_resource_can_be_shown_alone_and_in_a_list() -> None:
 
 
 def test_an_enum_value_of_a_newer_contract_is_shown_as_its_number() -> None:
-    assert presentation.enum_word(pb.RunState, 77) == "77"
+    assert enum_word(pb.RunState, 77) == "77"
 
 
 def drawn(board: LiveBoard) -> str:
@@ -214,6 +223,20 @@ def test_several_runs_are_drawn_as_a_line_each(board: LiveBoard) -> None:
     assert heading.split() == ["summary", "chains"]
     assert first.split() == ["1abc", "-", "✓", "1.2", "s", "1", "row", "completed"]
     assert second.split() == ["2abc", "·", "·", "waits"]
+
+
+def test_what_a_run_waits_for_is_drawn(board: LiveBoard) -> None:
+    engine = pb.Failure(kind=pb.FAILURE_KIND_ENGINE, message="away")
+    for label in ("1abc", "2abc"):
+        board.run(label, run_with("summary"))
+    board.event("1abc", event(review_requested=pb.ReviewRequested()))
+    board.event("2abc", event(hook_started=pb.HookStarted(hook="summary", attempt=1)))
+    board.event("2abc", event(hook_retrying=pb.HookRetrying(hook="summary", attempt=2, cause=engine)))
+    _, reviewed, retried = drawn(board).splitlines()
+    assert reviewed.split()[-4:] == ["waits", "for", "a", "review"]
+    assert retried.strip().endswith("attempt 2 at once, after ENGINE: away")
+    board.event("1abc", event(reviewed=pb.Reviewed(decision=pb.REVIEW_DECISION_APPROVE)))
+    assert "review" not in drawn(board)
 
 
 def test_an_error_that_ended_a_group_of_tasks_is_told_like_any_other() -> None:
