@@ -44,6 +44,8 @@ async def list_(session: Session, *, where: str, order_by: str, limit: int) -> N
 async def watch(session: Session, *, name: str, logs: bool, until_now: bool) -> None:
     """Follow the run NAME to its end; the exit code says how it ended (10 rejected, 11 failed, 12 cancelled).
 
+    A run that waits for a review is followed further, until a person has decided and it is over.
+
     With --output json each event is an object of its own.
     """
     name = full_name("runs", name)

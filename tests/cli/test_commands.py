@@ -185,6 +185,59 @@ def test_a_run_is_cancelled(osa: Osa, moods: str) -> None:
     assert again.exit_code == exit_codes.CANCELLED
 
 
+@pytest.fixture
+def reviewed_moods(osa: Osa, convention_file: Path, look_image: str) -> str:
+    """The name of a convention whose runs a person reviews."""
+    convention = {**CONVENTION, "name": "conventions/reviewed-moods@1.0.0", "review": "REVIEW_MODE_MANUAL"}
+    convention_file.write_text(json.dumps(convention))
+    result = osa("convention", "register", convention_file, "--image", f"look={look_image}")
+    assert result.exit_code == 0, result.output
+    assert "review:" in result.stdout
+    return "reviewed-moods@1.0.0"
+
+
+def test_a_deposit_ends_where_a_person_has_to_review_it_and_is_approved(
+    osa: Osa, reviewed_moods: str
+) -> None:
+    result = osa("deposit", "--convention", reviewed_moods, "--set", "mood=fine")
+    assert result.exit_code == exit_codes.AWAITING_REVIEW, result.output
+    assert result.stdout.splitlines()[-1] == "waits for a person to approve or reject it"
+    run = next(line.removeprefix("run ") for line in result.stdout.splitlines() if line.startswith("run "))
+    assert f"osa-grpc run watch {run}" in result.stderr
+    assert f"osa-grpc run approve {run}" in osa("run", "get", run).stdout
+
+    assert osa("run", "approve", run, "--reason", "a fine mood").exit_code == 0
+    watched = osa("run", "watch", run)
+    assert watched.exit_code == 0
+    assert "approved by a person: a fine mood\n" in watched.stdout
+    assert watched.stdout.splitlines()[-1].startswith("published as records/")
+    assert "approved by a person: a fine mood" in osa("run", "get", run).stdout
+    late = osa("run", "reject", run, "--reason", "no")
+    assert late.exit_code == exit_codes.PRECONDITION
+    assert "RUN_NOT_REVIEWABLE" in late.stderr
+
+
+def test_a_run_is_rejected_with_a_reason_and_retried(osa: Osa, reviewed_moods: str) -> None:
+    told = lines(osa("deposit", "--convention", reviewed_moods, "--set", "mood=fine", "--output", "json"))
+    assert "reviewRequested" in told[-1]["event"]
+    run = told[0]["run"]["name"]
+    assert osa("run", "reject", run).exit_code == exit_codes.USAGE
+    rejected = osa("run", "reject", run, "--reason", "too fine")
+    assert rejected.exit_code == 0
+    assert "rejected by a person: too fine" in rejected.stdout
+    assert osa("run", "watch", run).exit_code == exit_codes.REJECTED
+    assert "too fine" in osa("deposition", "get", told[0]["run"]["deposition"]["deposition"]).stdout
+
+    again = json.loads(osa("run", "retry", run, "--output", "json").stdout)
+    assert (again["retryOf"], again["state"]) == (run, "RUN_STATE_PENDING")
+    assert f"retry of:   {run}" in osa("run", "get", again["name"]).stdout
+    twice = osa("run", "retry", run)
+    assert twice.exit_code == exit_codes.PRECONDITION
+    assert "RUN_NOT_RETRYABLE" in twice.stderr
+    osa("run", "cancel", again["name"])
+    assert osa("run", "watch", again["name"]).exit_code == exit_codes.CANCELLED
+
+
 def test_a_command_gives_up_after_its_timeout(osa: Osa, moods: str) -> None:
     run = sent(osa, moods, "slow")
     result = osa("--timeout", "1", "run", "watch", run)
