@@ -125,14 +125,12 @@ class RunExecutor:
         if run.state is RunState.RUNNING:  # it has no hooks
             await self._step(held, lambda tx: run_steps.after_hooks(tx, held.lease, work.review))
             run = await self._publish(held, passed)
-        match run.state:
-            case RunState.CANCELLING:
-                return await self.finish_cancel(held)
-            case RunState.AWAITING_REVIEW:
-                return Rest(is_over=False)
-            case _:
-                _LOG.info("run finished", state=run.state.value)
-                return _OVER
+        if run.state is RunState.CANCELLING:
+            return await self.finish_cancel(held)
+        if not run.state.is_terminal:  # a person decides, or has just decided
+            return Rest(is_over=False)
+        _LOG.info("run finished", state=run.state.value)
+        return _OVER
 
     async def _hook(self, held: HeldRun, work: Work, hook: HookDefinition) -> PassedHook | Rest:
         """Return the hook once it has passed; else how far the run has come."""

@@ -288,6 +288,7 @@ class Run(Value):
                     "state": HookExecutionState.SKIPPED
                     if e.state is HookExecutionState.PENDING
                     else HookExecutionState.CANCELLED,
+                    "waiting": None,
                     "ended_at": at,
                 }
             )

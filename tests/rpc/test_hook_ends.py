@@ -15,7 +15,7 @@ ERRORS_LINE = """echo '{"id": "'$(basename /osa/files/*)'", "error": "no model",
     [
         ("exit 3\n", {}, pb.FAILURE_KIND_HOOK_EXIT, "code 3"),
         ("sleep 60\n", {"timeout_seconds": 1}, pb.FAILURE_KIND_TIMEOUT, "1 s"),
-        ("tail /dev/zero\n", {"memory": "16m"}, pb.FAILURE_KIND_OOM, "16m"),
+        ("tail /dev/zero\n", {"memory": "64m"}, pb.FAILURE_KIND_OOM, "64m"),
         (rows('{"score": "high"}'), {}, pb.FAILURE_KIND_BAD_OUTPUT, "score"),
         (rows('{"score": 1, "colour": 2}'), {}, pb.FAILURE_KIND_BAD_OUTPUT, "colour"),
         (rows('{"score": 1, "record_srn": "x"}'), {}, pb.FAILURE_KIND_BAD_OUTPUT, "record_srn"),
