@@ -176,8 +176,12 @@ class AdoptedContainer:
             self.may_run = ended is None
         return not self.may_run
 
-    def _entries(self, follow: bool) -> AsyncGenerator[LogEntry]:  # noqa: FBT001 - one of two ways to read
-        return log_entries(self._docker, self.id, follow=follow, on_open=self._opened)
+    def _entries(
+        self,
+        follow: bool,  # noqa: FBT001 - one of two ways to read
+        newer_than: datetime | None,
+    ) -> AsyncGenerator[LogEntry]:
+        return log_entries(self._docker, self.id, follow=follow, newer_than=newer_than, on_open=self._opened)
 
     def _opened(self, answer: aiohttp.ClientResponse) -> None:
         self._following = answer if self.may_run else None

@@ -32,10 +32,11 @@ class LogUnreadableError(Exception):
 
 
 class LogEntry(NamedTuple):
-    """What a container wrote to one stream, and when. `is_surmise`: behind the last line, a newline that may have been there."""
+    """What a container wrote to one stream. `is_surmise`: behind the last line, a newline that may have been there."""
 
     stream: int
     at: datetime
+    """When the last of it was written."""
     data: bytes
     is_surmise: bool = False
 
@@ -45,21 +46,22 @@ class _OtherBytesError(Exception):
 
 
 class LogReplay:
-    """One container's log. `entries(follow)` reads what the engine has, from the beginning."""
+    """One container's log. `entries(follow, newer_than)` reads what the engine has, from the beginning or a time."""
 
     def __init__(
         self,
         *,
-        entries: Callable[[bool], AsyncGenerator[LogEntry]],
+        entries: Callable[[bool, datetime | None], AsyncGenerator[LogEntry]],
         has_ended: Callable[[], Awaitable[bool]],
         position: LogPosition,
     ) -> None:
         self._entries = entries
         self._has_ended = has_ended
         self._is_exact = position.is_exact
+        self._at = position.at
         self._streams = {
-            STDOUT: _StreamReplay(position.stdout, position.at),
-            STDERR: _StreamReplay(position.stderr, position.at),
+            STDOUT: _StreamReplay(position.stdout),
+            STDERR: _StreamReplay(position.stderr),
         }
 
     async def pieces(self) -> AsyncGenerator[LogPiece]:
@@ -89,17 +91,18 @@ class LogReplay:
     async def _reading(self, *, follow: bool) -> AsyncGenerator[LogPiece]:
         for stream in self._streams.values():
             stream.begin()
-        async with aclosing(self._entries(follow)) as entries:
+        async with aclosing(self._entries(follow, None if self._is_exact else self._at)) as entries:
             async for entry in entries:
                 stream = self._streams[entry.stream]
                 if not self._is_exact:
-                    data = b"" if entry.is_surmise else stream.newer(entry)
+                    data = b"" if entry.is_surmise else entry.data
                 elif entry.is_surmise and not stream.is_behind:
                     yield GAP
                     continue
                 else:
-                    data = stream.untaken(entry)
+                    data = stream.untaken(entry.data)
                 if data:
+                    self._at = entry.at
                     yield LogPiece(entry.stream, data)
         if not follow and self._is_exact and any(stream.is_behind for stream in self._streams.values()):
             raise _OtherBytesError("it is shorter than what was taken of it")
@@ -108,38 +111,27 @@ class LogReplay:
 class _StreamReplay:
     """One stream: what was taken of it, and how far a reading has come."""
 
-    def __init__(self, taken: StreamPosition, at: datetime | None) -> None:
+    def __init__(self, taken: StreamPosition) -> None:
         self._taken = taken
         self._read = StreamPosition()
-        self._at = at
-        self._newer_than = at
 
     def begin(self) -> None:
         """Begin a reading."""
         self._read = StreamPosition()
-        self._newer_than = self._at
 
     @property
     def is_behind(self) -> bool:
         """Whether the reading has not come to what was taken."""
         return self._read.size_bytes < self._taken.size_bytes
 
-    def untaken(self, entry: LogEntry) -> bytes:
+    def untaken(self, data: bytes) -> bytes:
         """Return the bytes that were not taken yet, which then are; raise if those before are not what was taken."""
-        known = entry.data[: max(0, self._taken.size_bytes - self._read.size_bytes)]
+        known = data[: max(0, self._taken.size_bytes - self._read.size_bytes)]
         if known:
             self._read = self._read.after(known)
             if not self.is_behind and self._read != self._taken:
                 raise _OtherBytesError("its bytes are not those that were taken")
-        fresh = entry.data[len(known) :]
+        fresh = data[len(known) :]
         if fresh:
             self._read = self._taken = self._taken.after(fresh)
-            self._at = entry.at
         return fresh
-
-    def newer(self, entry: LogEntry) -> bytes:
-        """Return the bytes if they were written after the last that were taken."""
-        if self._newer_than is not None and entry.at <= self._newer_than:
-            return b""
-        self._at = entry.at
-        return entry.data
