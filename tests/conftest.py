@@ -11,5 +11,6 @@ pytest_plugins = [
     "tests.fixtures.registry",
     "tests.fixtures.server",
     "tests.fixtures.server_process",
+    "tests.fixtures.small_disk",
     "tests.fixtures.storage",
 ]

@@ -106,8 +106,8 @@ class Database:
 
         Raises:
             UnavailableError: the server is not there after all the patience (`DATABASE_UNAVAILABLE`), or it
-            does not
-                let us in (`DATABASE_REFUSED`); the message names it, without the password.
+                does not let us in (`DATABASE_REFUSED`); the message names it, without the password.
+            ResourceExhaustedError: its disk is so full that it lets nobody in (`DATABASE_DISK_FULL`).
         """
         deadline = time.monotonic() + self._connect_patience.total_seconds()
         pause_seconds = 0.05
@@ -119,6 +119,8 @@ class Database:
                     f"The database at {place(self._dsn)} refuses the connection: {error}",
                     reason="DATABASE_REFUSED",
                 ) from error
+            except asyncpg.DiskFullError as error:
+                raise _full() from error
             except (*_CONNECTION_ERRORS, OSError, asyncpg.InterfaceError) as error:
                 if time.monotonic() + pause_seconds > deadline:
                     raise UnavailableError(
@@ -191,6 +193,8 @@ class Database:
             raise UnavailableError(
                 "All connections to the database are in use.", reason="DATABASE_BUSY"
             ) from error
+        except asyncpg.DiskFullError as error:
+            raise _full() from error
         except (*_CONNECTION_ERRORS, *_REFUSALS, OSError, asyncpg.InterfaceError) as error:
             raise _gone() from error
 
@@ -244,7 +248,7 @@ def outage_of(error: BaseException | None) -> OsaError | None:
         if isinstance(error, _CONNECTION_ERRORS):
             return _gone()
         if isinstance(error, asyncpg.DiskFullError):
-            return ResourceExhaustedError("The database's disk is full.", reason="DATABASE_DISK_FULL")
+            return _full()
         error = error.__cause__
     return None
 
@@ -274,6 +278,10 @@ def _is_closed(connection: Connection) -> bool:
 
 def _gone() -> UnavailableError:
     return UnavailableError("The database is away.", reason="DATABASE_UNAVAILABLE")
+
+
+def _full() -> ResourceExhaustedError:
+    return ResourceExhaustedError("The database's disk is full.", reason="DATABASE_DISK_FULL")
 
 
 def _in_words(error: BaseException) -> str:
