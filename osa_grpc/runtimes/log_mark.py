@@ -87,7 +87,7 @@ class LogMark:
 def marked_position(path: Path, *, kept_bytes: int, cap_bytes: int) -> LogPosition:
     """Return where the log goes on of which so many bytes were kept; without a mark that fits, after a gap.
 
-    Where no more than `cap_bytes` are kept of a log, the bytes behind do not matter.
+    A log of which no more is kept than `cap_bytes` goes on before the chunk that was too much: so it is seen again to be cut.
     """
     try:
         places = [_from_json(entry) for entry in json.loads(path.read_bytes())]
@@ -98,10 +98,10 @@ def marked_position(path: Path, *, kept_bytes: int, cap_bytes: int) -> LogPositi
     for place in places:
         if place.kept_bytes == kept_bytes:
             return place.position
-    last = max(places, key=lambda place: place.kept_bytes, default=None)
-    if last is not None and kept_bytes >= cap_bytes:
-        return last.position
-    return LogPosition(at=last and last.position.at, is_exact=False)
+    places.sort(key=lambda place: place.kept_bytes)
+    if places and kept_bytes >= cap_bytes:
+        return places[0].position
+    return LogPosition(at=places[-1].position.at if places else None, is_exact=False)
 
 
 def _to_json(place: _Place) -> dict[str, object]:

@@ -182,13 +182,13 @@ def test_who_held_the_log_before_does_not_write_to_the_mark_of_who_holds_it_now(
     now.close()
 
 
-def test_a_log_of_which_no_more_is_kept_goes_on_wherever_it_was_read_to(tmp_path: Path) -> None:
+def test_a_log_of_which_no_more_is_kept_goes_on_before_what_was_too_much(tmp_path: Path) -> None:
     path = tmp_path / "mark"
     mark = LogMark(path=path, cap_bytes=10, kept_bytes=0, position=LogPosition())
     for _ in range(5):
         mark.goes_to([LogPiece(STDOUT, b"abcd")])
     mark.close()
-    assert marked_position(path, kept_bytes=10, cap_bytes=10).stdout.size_bytes == 12
+    assert marked_position(path, kept_bytes=10, cap_bytes=10).stdout.size_bytes == 8
 
 
 @pytest.mark.parametrize("content", [None, b"", b"[1]", b'[{"kept": "x"}]', b"[[]]", b"\xff"])
