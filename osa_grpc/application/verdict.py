@@ -15,6 +15,10 @@ from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.run import Verdict
 
 _SHELL_CODES: Final = {126: "a program cannot be run", 127: "a program was not found"}
+_SIGNALS_MEAN: Final = {
+    signal.SIGKILL: ", perhaps for memory",
+    signal.SIGXFSZ: ", because a file of its would have grown beyond what it may write",
+}
 _BY_SIGNAL: Final = 128  # what shells and inits add to the number of the signal that ended a program
 
 
@@ -75,10 +79,8 @@ def _exit(exit_code: int | None, reported: Failure | None) -> Failure:
     if exit_code in _SHELL_CODES:
         message += f": {_SHELL_CODES[exit_code]}"
     if exit_code is not None and exit_code - _BY_SIGNAL in set(signal.Signals):
-        name = signal.Signals(exit_code - _BY_SIGNAL).name
-        message += f": it, or a program it ran, was ended by {name}"
-        if name == "SIGKILL":
-            message += ", perhaps for memory"
+        number = signal.Signals(exit_code - _BY_SIGNAL)
+        message += f": it, or a program it ran, was ended by {number.name}{_SIGNALS_MEAN.get(number, '')}"
     if reported is None:
         return Failure(kind=FailureKind.HOOK_EXIT, message=message)
     return reported.model_copy(update={"message": f"{message}; it says: {reported.message}"})

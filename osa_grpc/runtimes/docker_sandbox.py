@@ -57,7 +57,10 @@ def container_config(spec: ContainerSpec, *, rootless: bool) -> JSONObject:
             "Memory": spec.memory_bytes,
             "MemorySwap": spec.memory_bytes,
             "NanoCpus": spec.nano_cpus,
-            "Ulimits": [{"Name": "core", "Soft": 0, "Hard": 0}],
+            "Ulimits": [
+                {"Name": "core", "Soft": 0, "Hard": 0},
+                {"Name": "fsize", "Soft": spec.file_bytes, "Hard": spec.file_bytes},
+            ],
             "IpcMode": "private",
             "Init": True,
             "Mounts": mounts,

@@ -70,6 +70,8 @@ class ContainerSpec:
     mounts: Sequence[Mount]
     memory_bytes: int
     nano_cpus: int
+    file_bytes: int
+    """How large one file of its can grow, also one that it has removed and that nobody else can see."""
     log_bytes: int
     """How much of its output the engine itself keeps at least, about, for whoever comes after a crash."""
 

@@ -64,6 +64,8 @@ _RUN_LABEL: Final = _LABEL + "run"
 _HOOK_LABEL: Final = _LABEL + "hook"
 _ATTEMPT_LABEL: Final = _LABEL + "attempt"
 _PROVENANCE_LABEL: Final = _LABEL + "provenance"
+_BEYOND_QUOTA_BYTES: Final = 2**20
+"""Files can grow a little beyond the quota, so that it is the quota that is seen to be exceeded."""
 _CACHES: Final = {"HOME": "/tmp", "TMPDIR": "/tmp", "XDG_CACHE_HOME": "/tmp/.cache"}  # noqa: S108 - inside the container
 
 
@@ -294,6 +296,7 @@ class OciRuntime:
             mounts=staged.mounts,
             memory_bytes=provenance.limits.memory_bytes,
             nano_cpus=int(provenance.limits.cpu_cores * 10**9),
+            file_bytes=self._rules.output_quota_bytes + _BEYOND_QUOTA_BYTES,
             log_bytes=2 * self._rules.log_cap_bytes,
         )
 

@@ -1,0 +1,9 @@
+# when = "is an image without any program"
+# verdict = "FAILED"
+# kind = "CONFIG"
+# says = "No command specified"
+# do = "Give the image an `ENTRYPOINT`."
+# entrypoint = []
+# within_seconds = 10
+
+true

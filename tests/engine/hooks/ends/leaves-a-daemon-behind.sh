@@ -1,0 +1,10 @@
+# when = "starts a daemon that detaches itself and goes on writing"
+# verdict = "PASSED"
+# then = "The same."
+# do = "Wait for it."
+# rows = "[{\"score\": 1}]"
+# within_seconds = 8
+
+setsid sh -c 'exec >/dev/null 2>&1; while :; do echo x >> daemon; done' &
+echo '[{"score": 1}]' > features.json
+sleep 0.2

@@ -1,0 +1,9 @@
+# when = "makes one of its files a directory"
+# verdict = "FAILED"
+# kind = "BAD_OUTPUT"
+# says = "{each}: expected a regular file, found something else"
+# each = ["features.json", "features.jsonl", "rejections.jsonl", "errors.jsonl", "progress.jsonl"]
+# within_seconds = 10
+
+[ $EACH = features.json ] || echo '[]' > features.json
+mkdir $EACH

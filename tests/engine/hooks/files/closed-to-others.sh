@@ -1,0 +1,9 @@
+# when = "writes its files so that only itself can read them (0600, 0000)"
+# verdict = "PASSED"
+# then = "They are read."
+# rows = "[{\"score\": 1}]"
+# within_seconds = 10
+
+umask 077
+echo '[{"score": 1}]' > features.json
+chmod 0 features.json

@@ -1,0 +1,10 @@
+# when = "changes or removes its input"
+# verdict = "FAILED"
+# kind = "HOOK_EXIT"
+# says = "the hook exited with code 1"
+# then = "`Read-only file system`."
+# do = "Copy it to `/tmp` or `/osa/out` first."
+# within_seconds = 10
+
+set -e
+echo '{}' > /osa/in/record.json

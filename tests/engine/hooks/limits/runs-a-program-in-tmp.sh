@@ -1,0 +1,10 @@
+# when = "runs a program that it has put into `/tmp`"
+# verdict = "FAILED"
+# kind = "HOOK_EXIT"
+# says = "code 126"
+# then = "`/tmp` is not executable."
+# do = "Put programs into the image."
+# within_seconds = 10
+
+cp /bin/busybox /tmp/busybox
+exec /tmp/busybox true

@@ -1,0 +1,8 @@
+# when = "opens a socket on its own loopback"
+# verdict = "PASSED"
+# then = "That works; nobody else is on it."
+# within_seconds = 10
+
+echo hello | nc -l -p 8000 &
+until [ "$(nc -w 2 127.0.0.1 8000 </dev/null)" = hello ]; do sleep 0.1; done
+echo '[]' > features.json

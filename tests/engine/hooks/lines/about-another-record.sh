@@ -1,0 +1,8 @@
+# when = "writes about another record than the one it was given"
+# verdict = "FAILED"
+# kind = "BAD_OUTPUT"
+# says = "features.jsonl line 1, field id: expected"
+# do = "Use the `id` of `records.jsonl`."
+# within_seconds = 10
+
+echo '{"id": "another", "features": []}' > features.jsonl

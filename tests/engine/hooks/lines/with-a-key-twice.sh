@@ -1,0 +1,7 @@
+# when = "writes `features` twice in one line"
+# verdict = "FAILED"
+# kind = "BAD_OUTPUT"
+# says = "features.jsonl line 1, field features: expected the keys id and features, each once"
+# within_seconds = 10
+
+echo '{"id": "'$ID'", "features": [], "features": []}' > features.jsonl

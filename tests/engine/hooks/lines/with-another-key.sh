@@ -1,0 +1,8 @@
+# when = "writes another key beside `id` and `features`"
+# verdict = "FAILED"
+# kind = "BAD_OUTPUT"
+# says = "features.jsonl line 1, field score: expected the keys id and features"
+# do = "Rows belong into `features`."
+# within_seconds = 10
+
+echo '{"id": "'$ID'", "score": 1}' > features.jsonl

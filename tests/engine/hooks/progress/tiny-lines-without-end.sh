@@ -1,0 +1,10 @@
+# when = "reports thirty megabytes of `{}`"
+# verdict = "PASSED"
+# then = "The same."
+# slow = true
+# progress_count = 1000
+# dropped_count = 9999000
+# within_seconds = 60
+
+yes '{}' | head -c 30000000 > progress.jsonl
+echo '[]' > features.json

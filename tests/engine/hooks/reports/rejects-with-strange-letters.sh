@@ -1,0 +1,9 @@
+# when = "gives a reason with control characters, NUL, half of a character"
+# verdict = "REJECTED"
+# says = "a�b"
+# then = "They are replaced."
+# within_seconds = 10
+
+cat >> progress.jsonl << 'END'
+{"status": "rejected", "message": "a\u0000b\ud800c"}
+END

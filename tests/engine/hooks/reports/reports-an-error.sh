@@ -1,0 +1,9 @@
+# when = "reports an error in `errors.jsonl`"
+# verdict = "FAILED"
+# kind = "HOOK_EXIT"
+# says = "no model for this"
+# then = "The message is the error's."
+# within_seconds = 10
+
+echo '{"id": "'$ID'", "error": "no model for this"}' > errors.jsonl
+echo '[{"score": 1}]' > features.json

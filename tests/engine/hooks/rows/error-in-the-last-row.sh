@@ -1,0 +1,8 @@
+# when = "writes ten thousand rows, the last of which is wrong"
+# verdict = "FAILED"
+# kind = "BAD_OUTPUT"
+# says = "features.json line 10000, row 10000, field score: expected a finite number, found \"no\""
+# then = "All rows or none."
+# within_seconds = 10
+
+{ printf '['; yes '{"score": 1},' | head -n 9999; echo '{"score": "no"}]'; } > features.json

@@ -1,0 +1,8 @@
+# when = "writes `null` into a column that is `required`"
+# verdict = "FAILED"
+# kind = "BAD_OUTPUT"
+# says = "field score: expected a finite number, found null"
+# do = "As above."
+# within_seconds = 10
+
+echo '[{"score": null}]' > features.json

@@ -1,0 +1,8 @@
+# when = "writes a number that no double can hold"
+# verdict = "FAILED"
+# kind = "BAD_OUTPUT"
+# says = "features.json line 1, row 1, field score: expected a finite number, found 1e999"
+# do = "Write `null`."
+# within_seconds = 10
+
+echo '[{"score": 1e999}]' > features.json

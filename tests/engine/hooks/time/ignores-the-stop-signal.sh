@@ -1,0 +1,12 @@
+# when = "never ends and ignores the stop signal"
+# verdict = "FAILED"
+# kind = "TIMEOUT"
+# says = "longer than the 1 s"
+# then = "It is killed `stop_grace_seconds` after the signal."
+# do = "Take SIGTERM for what it is: the last moment to clean up."
+# limits = { timeout_seconds = 1 }
+# retries = ["TIMEOUT"]
+# within_seconds = 16
+
+trap '' TERM INT HUP
+while :; do sleep 1; done

@@ -1,0 +1,8 @@
+# when = "rejects, or ends well, while the run is being cancelled"
+# verdict = "CANCELLED"
+# then = "Somebody has decided already."
+# cancelled = true
+# within_seconds = 10
+
+trap 'echo "{\"status\": \"rejected\"}" >> progress.jsonl; echo [] > features.json; exit 0' TERM
+while :; do sleep 0.1; done
