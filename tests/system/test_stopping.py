@@ -53,13 +53,14 @@ async def test_a_server_that_is_stopped_tells_watchers_leaves_no_container_and_g
     assert "Traceback" not in serving.said()
     assert await serving.containers() == []
 
-    server = await serving.start()
+    server = await serving.start("--max-attempts=1")  # to be stopped is no failure of the hook's
     async with serving.archive(server) as archive, grpc.aio.insecure_channel(server.address) as channel:
         await archive.until(run, "hook_retrying")
         request = pb.WatchRunRequest(name=run, resume_token=last.resume_token)
         call = Stubs(channel).runs.WatchRun(request)
         rest = await call.read()
-        assert kinds(list(rest.events))[0] == "hook_retrying"
+        assert rest.events[0].hook_retrying.cause.kind == pb.FAILURE_KIND_INTERNAL
+        assert rest.events[0].hook_retrying.cause.message == "the server stopped"
         await until(lambda: two_started(archive, run))
         archive.go(run)
         await completed_once(archive, run, attempts=2)
@@ -70,26 +71,42 @@ async def two_started(archive: Archive, run: str) -> bool:
     return kinds(await archive.history(run)).count("hook_started") == 2
 
 
-async def test_a_server_that_is_killed_leaves_nothing_that_the_next_does_not_mend(
+async def test_a_server_that_keeps_its_hooks_leaves_them_to_the_next(serving: Serving) -> None:
+    server = await serving.start("--keep-hooks-on-stop")
+    async with serving.archive(server) as archive:
+        run = await archive.start(await archive.convention(), check=HOOK)
+        await archive.until(run, "hook_progress")
+        [kept] = await serving.containers()
+    assert await server.signalled(signal.SIGTERM) == 0
+    assert await serving.containers() == [kept]
+
+    server = await serving.start()
+    async with serving.archive(server) as archive:
+        [execution] = (await archive.client.get_run(run)).executions
+        assert execution.state == pb.HOOK_EXECUTION_STATE_RUNNING
+        archive.go(run)
+        await completed_once(archive, run, attempts=1)
+        assert kinds(await archive.history(run)).count("hook_started") == 1
+
+
+async def test_a_server_that_is_killed_leaves_its_hook_to_the_next(
     embedded_serving: Serving,
 ) -> None:
     server = await embedded_serving.start()
     async with embedded_serving.archive(server) as archive:
         run = await archive.start(await archive.convention(), check=HOOK)
         await archive.until(run, "hook_progress")
-        [orphan] = await embedded_serving.containers()
+        [container] = await embedded_serving.containers()
         watch = asyncio.create_task(anext_error(server.address, run))
         await server.signalled(signal.SIGKILL)
         await watch
-    assert await embedded_serving.containers() == [orphan]
+    assert await embedded_serving.containers() == [container]
 
     server = await embedded_serving.start()
     async with embedded_serving.archive(server) as archive:
-        await until(lambda: two_started(archive, run))
-        [container] = await embedded_serving.containers()
-        assert container != orphan
         archive.go(run)
-        await completed_once(archive, run, attempts=2)
+        await completed_once(archive, run, attempts=1)
+        assert kinds(await archive.history(run)).count("hook_started") == 1
     await until(lambda: none(embedded_serving))
 
 
