@@ -180,6 +180,36 @@ async def test_a_claim_costs_the_same_however_many_runs_wait(
     assert await blocks_read(connection) < before + 40
 
 
+async def test_runs_that_wait_for_their_time_cost_a_claim_nothing(
+    storage: PostgresStorage, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    [run] = await waiting(storage, X)
+    before = await blocks_read(connection)
+    await connection.execute(
+        """
+        INSERT INTO osa.run (id, source, convention_id, convention_version, state, created_at, waits_until)
+        SELECT gen_random_uuid(), source, convention_id, convention_version, 'RUNNING', created_at, now() + n * interval '1 s'
+        FROM osa.run CROSS JOIN generate_series(1, 20000) AS n
+        """
+    )
+    assert await blocks_read(connection) < before + 40
+    assert (await claimed(storage)).run == run
+
+
+async def test_of_runs_whose_time_has_come_the_one_that_waited_longest_for_it_comes_first(
+    storage: PostgresStorage, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    runs = await waiting(storage, X, 3)
+    for run in runs:
+        await step(storage, run, RunState.RUNNING)
+    for run, ago in zip(runs[:2], ("1 s", "2 s"), strict=True):
+        await connection.execute(
+            "UPDATE osa.run SET waits_until = now() - $2::text::interval WHERE id = $1", run, ago
+        )
+    claims = [(await claimed(storage)).run for _ in range(3)]
+    assert claims == [runs[2], runs[1], runs[0]], "one that does not wait comes before them"
+
+
 async def blocks_read(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
     """How many blocks a claim looks at."""
     claim = Statements("run.sql")["claim"].replace("$1", "'somebody'").replace("$2", "'1 hour'")

@@ -41,8 +41,8 @@ WITH RECURSIVE under_way AS (
     WHERE
         state IN ('RUNNING', 'PUBLISHING', 'CANCELLING')
         AND (leased_until IS NULL OR leased_until < clock_timestamp())
-        AND (waits_until IS NULL OR waits_until < clock_timestamp())
-    ORDER BY created_at, id
+        AND coalesce(waits_until, '-infinity') < now()
+    ORDER BY coalesce(waits_until, '-infinity'), created_at, id
     LIMIT 1
     FOR NO KEY UPDATE SKIP LOCKED
 ), queue AS (

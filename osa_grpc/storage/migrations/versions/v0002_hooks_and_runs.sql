@@ -26,9 +26,11 @@ CREATE TRIGGER run_end_check BEFORE UPDATE ON osa.run FOR EACH ROW
             (OLD.state, OLD.failure, OLD.rejection_reason, OLD.record_id, OLD.record_version, OLD.ended_at, OLD.review)
     )
     EXECUTE FUNCTION osa.refuse_change_of_end();
--- The queue: what was under way, what waits by convention, and what is held (which a renewed lease does not touch).
+-- The queue: what was under way, by when it may go on; what waits, by convention; and what is held (which a renewed lease does
+-- not touch).
 DROP INDEX osa.run_queue_idx;
-CREATE INDEX run_under_way_idx ON osa.run (created_at, id) WHERE state IN ('RUNNING', 'PUBLISHING', 'CANCELLING');
+CREATE INDEX run_under_way_idx ON osa.run (coalesce(waits_until, '-infinity'), created_at, id)
+    WHERE state IN ('RUNNING', 'PUBLISHING', 'CANCELLING');
 CREATE INDEX run_pending_idx ON osa.run (convention_id, convention_version, created_at, id) WHERE state = 'PENDING';
 CREATE INDEX run_held_idx ON osa.run (convention_id, convention_version)
     WHERE leased_by IS NOT NULL AND state IN ('PENDING', 'RUNNING', 'PUBLISHING', 'CANCELLING');
