@@ -1,10 +1,9 @@
 import json
-import operator
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from functools import cmp_to_key
-from typing import Any, assert_never
+from typing import Any
 
 import asyncpg
 import pytest
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from osa_grpc.application.querying import FeatureQuerying
 from osa_grpc.application.storage_ports import PageRequest
-from osa_grpc.domain.column import SYSTEM_COLUMNS, ColumnType, QueryColumn
+from osa_grpc.domain.column import SYSTEM_COLUMNS, ColumnType
 from osa_grpc.domain.errors import InvalidRequestError, NotFoundError
 from osa_grpc.domain.feature import query_columns
 from osa_grpc.domain.filter import (
@@ -37,6 +36,7 @@ from osa_grpc.storage.feature_table_store import PostgresFeatureTableStore
 from osa_grpc.storage.transaction import PostgresStorage
 from tests.fixtures.feature_tables import column, hook, publish_record
 from tests.fixtures.feature_tables import given as given_rows
+from tests.fixtures.filter_meaning import compared, holds
 from tests.fixtures.postgres import PostgresServer
 
 MEASURES = hook(
@@ -71,63 +71,6 @@ POOLS: dict[str, list[Any]] = {
 }  # fmt: skip
 
 Table = list[dict[str, Any]]
-OPERATORS: dict[Operator, Callable[[Any, Any], bool]] = {
-    Operator.EQUAL: operator.eq,
-    Operator.NOT_EQUAL: operator.ne,
-    Operator.LESS: operator.lt,
-    Operator.LESS_OR_EQUAL: operator.le,
-    Operator.GREATER: operator.gt,
-    Operator.GREATER_OR_EQUAL: operator.ge,
-}
-
-
-def holds(tree: Filter, row: dict[str, Any]) -> bool:
-    """What a filter means, said once more in Python."""
-    match tree:
-        case Comparison():
-            value = row[tree.column.name]
-            return value is not None and OPERATORS[tree.operator](value, tree.value)
-        case Contains():
-            return contains(row[tree.column.name], tree.column, tree.value)
-        case Present():
-            return row[tree.column.name] is not None
-        case Not():
-            return not holds(tree.operand, row)
-        case And():
-            return all(holds(operand, row) for operand in tree.operands)
-        case Or():
-            return any(holds(operand, row) for operand in tree.operands)
-        case unhandled:
-            assert_never(unhandled)
-
-
-def contains(value: Any, of: QueryColumn, wanted: Any) -> bool:
-    if value is None:
-        return False
-    if of.type is ColumnType.TEXT:
-        return str(wanted).lower() in value.lower()
-    if of.type is not ColumnType.JSON:
-        return bool(value == wanted)
-    parsed = json.loads(value)
-    if isinstance(parsed, dict):
-        return (wanted if isinstance(wanted, str) else json.dumps(wanted)) in parsed
-    return any(
-        element == wanted and isinstance(element, bool) is isinstance(wanted, bool) for element in parsed
-    )
-
-
-def compared(order: Sequence[SortKey]) -> Callable[[dict[str, Any], dict[str, Any]], int]:
-    def compare(one: dict[str, Any], two: dict[str, Any]) -> int:
-        for key in order:
-            a, b = one[key.column.name], two[key.column.name]
-            if a == b:
-                continue
-            if a is None or b is None:
-                return 1 if a is None else -1
-            return (1 if a > b else -1) * (-1 if key.descending else 1)
-        return 0
-
-    return compare
 
 
 @st.composite
