@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from aiodocker.stream import Stream
     from aiodocker.types import JSONObject
 
+    from osa_grpc.runtimes.engine_traits import EngineTraits
     from osa_grpc.runtimes.log_position import LogPosition
     from osa_grpc.runtimes.log_replay import LogEntry
 
@@ -35,8 +36,9 @@ _CLEANUP_SECONDS: Final = 20.0
 class MadeContainer:
     """A container that we made, and the connection on which its output comes."""
 
-    def __init__(self, *, docker: aiodocker.Docker) -> None:
+    def __init__(self, *, docker: aiodocker.Docker, traits: EngineTraits) -> None:
         self._docker = docker
+        self._traits = traits
         self._stream: Stream | None = None
         self.container: DockerContainer | None = None
         self.may_run = False
@@ -58,7 +60,7 @@ class MadeContainer:
             try:
                 self.container = await self._docker.containers.create(config, name=name)
             except DockerError as error:
-                if error.status == BAD_REQUEST:
+                if error.status == BAD_REQUEST or "no command" in error.message:
                     raise _refused(error) from error
                 raise
 
@@ -93,7 +95,7 @@ class MadeContainer:
         """Wait until its program has ended."""
         await until_ended(self._there)
         ended_at = datetime.now(UTC)
-        _, ended = await state_of(self._there)
+        _, ended = await state_of(self._there, self._traits)
         if ended is None:
             raise EngineError("the container engine said that a container had ended, which runs")
         self.may_run = False
@@ -113,8 +115,11 @@ class MadeContainer:
 class AdoptedContainer:
     """A container that was started by a server that went away; its output comes from the engine's own log."""
 
-    def __init__(self, *, docker: aiodocker.Docker, container_id: str, position: LogPosition) -> None:
+    def __init__(
+        self, *, docker: aiodocker.Docker, container_id: str, position: LogPosition, traits: EngineTraits
+    ) -> None:
         self._docker = docker
+        self._traits = traits
         self.container: DockerContainer | None = docker.containers.container(container_id)
         self._there = self.container
         self._position = position
@@ -131,7 +136,7 @@ class AdoptedContainer:
 
     async def look(self) -> None:
         """See whether it runs, or how it ended."""
-        self._started_at, self.found_exit = await state_of(self._there)
+        self._started_at, self.found_exit = await state_of(self._there, self._traits)
         self.may_run = self.found_exit is None
         if self._started_at is None:
             raise EngineError("a container that was to be adopted was never started")
@@ -153,7 +158,7 @@ class AdoptedContainer:
         if self.found_exit is not None:
             return self.found_exit
         await until_ended(self._there)
-        _, ended = await state_of(self._there)
+        _, ended = await state_of(self._there, self._traits)
         if ended is None:
             raise EngineError("the container engine said that a container had ended, which runs")
         self.may_run = False
@@ -172,7 +177,7 @@ class AdoptedContainer:
 
     async def _has_ended(self) -> bool:
         if self.may_run:
-            _, ended = await state_of(self._there)
+            _, ended = await state_of(self._there, self._traits)
             self.may_run = ended is None
         return not self.may_run
 
@@ -196,7 +201,9 @@ async def until_ended(container: DockerContainer) -> None:
         await container.wait()
 
 
-async def state_of(container: DockerContainer) -> tuple[datetime | None, ContainerExit | None]:
+async def state_of(
+    container: DockerContainer, traits: EngineTraits
+) -> tuple[datetime | None, ContainerExit | None]:
     """Return when it was started, None if it never was; and how it ended, None if it has not."""
     async with engine_call("say how a container is", within_seconds=CALL_SECONDS):
         state = (await container.show())["State"]
@@ -205,7 +212,7 @@ async def state_of(container: DockerContainer) -> tuple[datetime | None, Contain
             return started_at, None
         ended = ContainerExit(
             exit_code=int(state["ExitCode"]),
-            out_of_memory=bool(state.get("OOMKilled")),
+            out_of_memory=bool(state.get("OOMKilled")) or (None if not traits.tells_out_of_memory else False),
             ended_at=_instant(state["FinishedAt"]) or datetime.now(UTC),
         )
         return started_at, ended

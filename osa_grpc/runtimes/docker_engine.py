@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
 import aiodocker
 import aiohttp
 import structlog
 
-from osa_grpc.application.ports import EngineDescription
 from osa_grpc.runtimes.docker_container import (
     CALL_SECONDS,
     AdoptedContainer,
@@ -29,6 +27,7 @@ from osa_grpc.runtimes.engine import (
     FoundContainer,
     ResolvedImage,
 )
+from osa_grpc.runtimes.engine_traits import ask_engine
 from osa_grpc.runtimes.finishing import finish
 from osa_grpc.runtimes.registry_login import RegistryLogins
 
@@ -37,7 +36,9 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from types import TracebackType
 
+    from osa_grpc.application.ports import EngineDescription
     from osa_grpc.runtimes.engine import Container, ContainerSpec, ContainerState
+    from osa_grpc.runtimes.engine_traits import SeenEngine
     from osa_grpc.runtimes.log_position import LogPosition
 
 _log = structlog.get_logger(__name__)
@@ -59,7 +60,7 @@ class DockerEngine:
     def __init__(self, *, docker_host: str, logins: RegistryLogins | None = None) -> None:
         self.docker_host = docker_host
         self._logins = logins or RegistryLogins()
-        self._seen: _Seen | None = None
+        self._seen: SeenEngine | None = None
 
     async def __aenter__(self) -> Self:
         """Open the client; nothing is asked yet.
@@ -117,10 +118,10 @@ class DockerEngine:
         self, spec: ContainerSpec, *, grace: timedelta, leaves: Callable[[], bool] = lambda: False
     ) -> AsyncIterator[Container]:
         """Make a container, connected and not started; stopped and gone when the block has ended, unless it `leaves` it."""
-        rootless = (await self._known()).rootless
-        held = MadeContainer(docker=self._docker)
+        traits = (await self._known()).traits
+        held = MadeContainer(docker=self._docker, traits=traits)
         async with self._letting_go(held, grace, leaves):
-            config = container_config(spec, rootless=rootless)
+            config = container_config(spec, traits=traits)
             await finish(held.create(config, name=spec.name), name="create container")
             await held.attach()
             yield held
@@ -135,8 +136,10 @@ class DockerEngine:
         leaves: Callable[[], bool] = lambda: False,
     ) -> AsyncIterator[Container]:
         """Hold a container that somebody else has started, and let go of it as `hold` does."""
-        await self._known()
-        held = AdoptedContainer(docker=self._docker, container_id=container_id, position=position)
+        traits = (await self._known()).traits
+        held = AdoptedContainer(
+            docker=self._docker, container_id=container_id, position=position, traits=traits
+        )
         async with self._letting_go(held, grace, leaves):
             await held.look()
             yield held
@@ -161,24 +164,19 @@ class DockerEngine:
         await stop(container, grace)
         await remove(container)
 
-    async def _known(self) -> _Seen:
+    async def _known(self) -> SeenEngine:
         return self._seen or await self._look(within_seconds=CALL_SECONDS)
 
-    async def _look(self, *, within_seconds: float) -> _Seen:
-        self._seen = None
+    async def _look(self, *, within_seconds: float) -> SeenEngine:
+        known, self._seen = self._seen, None
         async with engine_call("say what it is", within_seconds=within_seconds):
-            version = await self._docker.version()
-            info = await self._docker.system.info()
-        names = " ".join(str(part.get("Name", "")) for part in version.get("Components") or ())
-        product = "podman" if "podman" in names.lower() else "docker"
-        self._seen = _Seen(
-            description=EngineDescription(
-                description=f"{product} {version['Version']} {version['Os']}/{version['Arch']}",
-                cpus=float(info["NCPU"]),
-                memory_bytes=int(info["MemTotal"]),
-            ),
-            rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
-        )
+            self._seen = await ask_engine(self._docker)
+        if self._seen.traits.unlimited and (known is None or known.traits != self._seen.traits):
+            _log.warning(
+                "the container engine cannot limit what hooks use",
+                engine=self._seen.description.description,
+                unlimited=list(self._seen.traits.unlimited),
+            )
         return self._seen
 
     @contextlib.asynccontextmanager
@@ -214,11 +212,3 @@ class DockerEngine:
                 await asyncio.sleep(0.5)
             else:
                 return
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Seen:
-    """What the engine said about itself."""
-
-    description: EngineDescription
-    rootless: bool

@@ -8,17 +8,20 @@ if TYPE_CHECKING:
     from aiodocker.types import JSONObject
 
     from osa_grpc.runtimes.engine import ContainerSpec
+    from osa_grpc.runtimes.engine_traits import EngineTraits, Resource
 
 _TMP_BYTES: Final = 100 * 10**6
 _MAX_PROCESSES: Final = 256
 _MIN_LOG_BYTES: Final = 2**20
+_PODMAN_ULIMITS: Final = {"nofile": 4096, "nproc": 4096}
 _TMP_OPTIONS: Final = f"rw,noexec,nosuid,nodev,mode=1777,size={_TMP_BYTES}"
 
 
-def container_config(spec: ContainerSpec, *, rootless: bool) -> JSONObject:
+def container_config(spec: ContainerSpec, *, traits: EngineTraits) -> JSONObject:
     """Return the configuration of a container without network, rights, or anything to write to but /tmp and its output.
 
-    In a rootless engine the container's root is the engine's user outside, and has no capabilities either.
+    In a rootless engine the container's root is the engine's user outside, and has no capabilities either. A limit that the engine
+    cannot keep is left out: some refuse it.
     """
     mounts: list[JSONObject] = [
         {
@@ -36,7 +39,7 @@ def container_config(spec: ContainerSpec, *, rootless: bool) -> JSONObject:
         for target in spec.image.volumes
         if target != "/tmp"  # noqa: S108 - a path inside the container
     ]
-    user, group = (0, 0) if rootless else spec.user
+    user, group = (0, 0) if traits.is_rootless else spec.user
     return {
         "Image": spec.image.id,
         "User": f"{user}:{group}",
@@ -53,27 +56,43 @@ def container_config(spec: ContainerSpec, *, rootless: bool) -> JSONObject:
             "ReadonlyRootfs": True,
             "CapDrop": ["ALL"],
             "SecurityOpt": ["no-new-privileges"],
-            "PidsLimit": _MAX_PROCESSES,
-            "Memory": spec.memory_bytes,
-            "MemorySwap": spec.memory_bytes,
-            "NanoCpus": spec.nano_cpus,
+            **_limits(spec, traits),
             "Ulimits": [
-                {"Name": "core", "Soft": 0, "Hard": 0},
-                {"Name": "fsize", "Soft": spec.file_bytes, "Hard": spec.file_bytes},
+                {"Name": name, "Soft": limit, "Hard": limit} for name, limit in _ulimits(spec, traits).items()
             ],
             "IpcMode": "private",
             "Init": True,
             "Mounts": mounts,
             "Tmpfs": {"/tmp": _TMP_OPTIONS},  # noqa: S108 - a path inside the container
-            "LogConfig": {
-                "Type": "local",
-                # Two files, so that something is left whenever one is begun. Packing them would be work for whoever writes.
-                "Config": {
-                    "max-size": str(max(spec.log_bytes, _MIN_LOG_BYTES)),
-                    "max-file": "2",
-                    "compress": "false",
-                },
-            },
+            "LogConfig": _log_config(spec, traits),
             "RestartPolicy": {"Name": "no"},
         },
     }
+
+
+def _limits(spec: ContainerSpec, traits: EngineTraits) -> JSONObject:
+    limits: dict[Resource, JSONObject] = {
+        "memory": {"Memory": spec.memory_bytes, "MemorySwap": spec.memory_bytes},
+        "processors": {"NanoCpus": spec.nano_cpus},
+        "processes": {"PidsLimit": _MAX_PROCESSES},
+    }
+    return {
+        key: value
+        for resource, settings in limits.items()
+        if resource not in traits.unlimited
+        for key, value in settings.items()
+    }
+
+
+def _ulimits(spec: ContainerSpec, traits: EngineTraits) -> dict[str, int]:
+    """Without any, Podman sets some that are higher than it may always set."""
+    limits = {"core": 0, "fsize": spec.file_bytes}
+    return limits | _PODMAN_ULIMITS if traits.product == "podman" else limits
+
+
+def _log_config(spec: ContainerSpec, traits: EngineTraits) -> JSONObject:
+    max_bytes = str(max(spec.log_bytes, _MIN_LOG_BYTES))
+    if traits.product == "podman":
+        return {"Type": "k8s-file", "Config": {"max-size": max_bytes}}
+    # Two files, so that something is left whenever one is begun. Packing them would be work for whoever writes.
+    return {"Type": "local", "Config": {"max-size": max_bytes, "max-file": "2", "compress": "false"}}

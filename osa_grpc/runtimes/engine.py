@@ -81,8 +81,8 @@ class ContainerExit:
     """How a container's program ended."""
 
     exit_code: int
-    out_of_memory: bool
-    """The kernel killed something in it because the memory limit was reached."""
+    out_of_memory: bool | None
+    """The kernel killed something in it because the memory limit was reached; None if the engine cannot tell."""
     ended_at: datetime
 
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _LAST_BYTES_SECONDS: Final = 10.0
-_KILLED: Final = frozenset({137, 143, 255})
+_BY_SIGKILL: Final = 137
+_KILLED: Final = frozenset({_BY_SIGKILL, 143, 255})
 """Exit codes of a program that was killed, and of one whose engine does not know how it ended."""
 
 
@@ -145,6 +146,7 @@ class OciAttempt:
                 or await quota.check()
                 or quota.what_a_full_disk_did(self._exit.exit_code)
                 or _what_nobody_saw(container.found_exit)
+                or _what_nobody_did(self._exit, limits)
             )
         finally:
             for task in tasks:
@@ -242,6 +244,16 @@ def _what_a_limit_did(end: ContainerExit, limits: OciLimits) -> Failure | None:
         return None
     return Failure(
         kind=FailureKind.OOM, message=f"the hook needed more than the {limits.memory} of memory it may use"
+    )
+
+
+def _what_nobody_did(end: ContainerExit, limits: OciLimits) -> Failure | None:
+    """Not every engine can say for what the kernel killed a hook. If neither we nor anybody else did, it was for its memory."""
+    if end.out_of_memory is not None or end.exit_code != _BY_SIGKILL:
+        return None
+    return Failure(
+        kind=FailureKind.OOM,
+        message=f"the hook was killed, perhaps because it needed more than the {limits.memory} of memory it may use",
     )
 
 

@@ -1,0 +1,88 @@
+"""In what engines that speak Docker's API differ, as far as it matters to hooks: asked once, when an engine is first seen.
+
+What Podman says to Docker's question about limits is about the machine, not about what a rootless engine may do on it; so it is
+asked in its own words. docs/operating.md has the same differences as a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+from osa_grpc.application.ports import EngineDescription
+
+if TYPE_CHECKING:
+    import aiodocker
+
+Resource = Literal["memory", "processors", "processes"]
+
+_CONTROLLERS: Final[dict[str, Resource]] = {"memory": "memory", "cpu": "processors", "pids": "processes"}
+_ANSWERS: Final[dict[str, Resource]] = {
+    "MemoryLimit": "memory",
+    "CpuCfsQuota": "processors",
+    "PidsLimit": "processes",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineTraits:
+    """What an engine is, as far as containers have to be made otherwise for it, or their ends read otherwise."""
+
+    product: Literal["docker", "podman"]
+    is_rootless: bool
+    """It belongs to a user that is not root; root in a container is that user."""
+    unlimited: tuple[Resource, ...]
+    """What it cannot limit, because it may not or the kernel does not."""
+    tells_out_of_memory: bool
+    """Whether it would know that a container was killed because of its memory limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenEngine:
+    """What an engine said about itself."""
+
+    description: EngineDescription
+    traits: EngineTraits
+
+
+async def ask_engine(docker: aiodocker.Docker) -> SeenEngine:
+    """Ask an engine what it is. Raises what aiodocker raises."""
+    version = await docker.version()
+    info = await docker.system.info()
+    names = " ".join(str(part.get("Name", "")) for part in version.get("Components") or ())
+    if "podman" in names.lower():
+        traits = await _traits_of_podman(docker)
+    else:
+        traits = EngineTraits(
+            product="docker",
+            is_rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
+            unlimited=tuple(name for key, name in _ANSWERS.items() if not info.get(key, True)),
+            tells_out_of_memory=True,
+        )
+    words = [
+        f"{traits.product} {version['Version']} {version['Os']}/{version['Arch']}",
+        *(["rootless"] if traits.is_rootless else []),
+        *([f"without limits of {', '.join(traits.unlimited)}"] if traits.unlimited else []),
+    ]
+    return SeenEngine(
+        description=EngineDescription(
+            description=", ".join(words),
+            cpus=float(info["NCPU"]),
+            memory_bytes=int(info["MemTotal"]),
+        ),
+        traits=traits,
+    )
+
+
+async def _traits_of_podman(docker: aiodocker.Docker) -> EngineTraits:
+    async with docker.session.get(f"{docker.docker_host}/{docker.api_version}/libpod/info") as answer:
+        answer.raise_for_status()
+        host = (await answer.json())["host"]
+    controllers = host.get("cgroupControllers") or ()
+    unlimited = tuple(name for key, name in _CONTROLLERS.items() if key not in controllers)
+    return EngineTraits(
+        product="podman",
+        is_rootless=bool(host["security"]["rootless"]),
+        unlimited=unlimited,
+        tells_out_of_memory=host.get("cgroupVersion") != "v1" or "memory" in unlimited,
+    )
