@@ -180,6 +180,7 @@ async def test_a_server_killed_at_random_moments_loses_doubles_and_leaves_nothin
             assert [event.sequence for event in history] == list(range(1, len(history) + 1))
             assert kinds(history).count("run_finished") == 1
             assert kinds(history) == kinds(await archive.history(name))
+            assert [event.hook_retrying for event in history if event.HasField("hook_retrying")] == []
             rejected = number % 5 == 4
             assert over.state == (pb.RUN_STATE_REJECTED if rejected else pb.RUN_STATE_COMPLETED), over
             published += not rejected
