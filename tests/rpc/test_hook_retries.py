@@ -1,13 +1,11 @@
 """Hooks that are tried again: why, when, with how much memory, and that nothing else has to wait for them."""
 
 import asyncio
-import secrets
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiodocker
 import asyncpg
 import pytest
 
@@ -112,7 +110,9 @@ async def test_a_hook_that_runs_out_of_time_twice_has_failed(archive: Archive) -
 
 async def test_a_hook_that_needs_more_memory_gets_it_and_provenance_tells_how_much(archive: Archive) -> None:
     convention = await archive.convention(archive.hook(memory="8m"))
-    over = await archive.finish(convention, check="head -c 16000000 /dev/zero | tail -n 1 | wc -c\n" + FINE)
+    over = await archive.finish(
+        convention, check="head -c 16000000 /dev/zero | tail -n 1 > /osa/out/last || exit 1\n" + FINE
+    )
     assert over.state == pb.RUN_STATE_COMPLETED, over.failure
     told = await retries(archive, over.name)
     assert told
@@ -140,20 +140,6 @@ async def test_what_the_hook_itself_did_is_final_also_if_it_says_otherwise(archi
     assert (over.state, over.failure.kind) == (pb.RUN_STATE_FAILED, pb.FAILURE_KIND_HOOK_EXIT)
     assert over.failure.retryable
     assert await retries(archive, over.name) == []
-
-
-@pytest.fixture
-async def offered(
-    registry: Registry, docker_host: str, shell_hook: Callable[[str], Awaitable[str]]
-) -> AsyncIterator[str]:
-    """The digest of an image that is in the registry and not on the engine."""
-    image = await shell_hook("echo '[]' > /osa/out/features.json\n")
-    async with aiodocker.Docker(url=docker_host) as docker:
-        digest = await registry.offer(docker, image, label=secrets.token_hex(8))
-        yield digest
-        for one in await docker.images.list(digests="1"):
-            if any(known.endswith(f"@{digest}") for known in one["RepoDigests"] or ()):
-                await docker.images.delete(one["Id"], force=True)
 
 
 async def test_an_image_whose_registry_is_down_is_pulled_when_it_is_up_again(
