@@ -1,8 +1,8 @@
 """The server's places for running hooks: at most so many containers at once, and each convention its share.
 
-A place that becomes free goes to the convention that holds the fewest; among equals, to whoever has waited longest. So one
-convention's thousand runs do not keep another's single run waiting behind them all, and nobody waits for ever: whoever holds fewer
-is served first, and within a convention it goes by turns.
+A place that becomes free goes to the convention that holds the fewest; among equals, to the one that was given its last place the
+longest ago, and within a convention to whoever has waited longest. So one convention's thousand runs do not keep another's single
+run waiting behind them all, and nobody waits for ever.
 """
 
 import asyncio
@@ -24,7 +24,9 @@ class Places:
         self._count = count
         self._held: Counter[ConventionRef] = Counter()
         self._waiting: dict[ConventionRef, deque[_Waiter]] = {}
-        self._tickets = itertools.count()
+        self._tickets = itertools.count(1)
+        self._served: dict[ConventionRef, int] = {}
+        """When each was given its last place, as a ticket; one that never was comes first."""
 
     @property
     def are_all_taken(self) -> bool:
@@ -42,6 +44,7 @@ class Places:
             self._held[convention] += 1
         else:
             await self._wait(convention)
+        self._served[convention] = next(self._tickets)
         try:
             yield
         finally:
@@ -72,10 +75,14 @@ class Places:
         for waiters in self._waiting.values():
             while waiters and waiters[0].given.done():  # cancelled, and not yet come to say so
                 waiters.popleft()
-        turns = [(self._held[c], waiters[0].ticket, c) for c, waiters in self._waiting.items() if waiters]
+        turns = [
+            (self._held[c], self._served.get(c, 0), waiters[0].ticket, c)
+            for c, waiters in self._waiting.items()
+            if waiters
+        ]
         if not turns:
             return False
-        _, _, convention = min(turns, key=lambda turn: turn[:2])
+        *_, convention = min(turns, key=lambda turn: turn[:3])
         waiter = self._waiting[convention].popleft()
         if not self._waiting[convention]:
             del self._waiting[convention]

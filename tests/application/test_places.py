@@ -94,6 +94,23 @@ async def test_the_one_of_a_small_convention_comes_before_the_many_of_a_large_on
         assert crowd.holding == [many[1], one]
 
 
+async def test_a_convention_that_comes_late_has_its_turn_after_one_of_those_that_came_before() -> None:
+    async with crowd_at(1) as crowd:
+        many = [crowd.come(X) for _ in range(5)]
+        await crowd.everybody_has_had_a_turn_to_move()
+        one = crowd.come(Y)
+        await crowd.everybody_has_had_a_turn_to_move()
+        crowd.may_leave[many[0]].set()
+        await crowd.everybody_has_had_a_turn_to_move()
+        assert crowd.holding == [one], "X had the last place"
+        others = [crowd.come(Y), crowd.come(Z)]
+        await crowd.everybody_has_had_a_turn_to_move()
+        for leaving in (one, others[1], many[1]):
+            crowd.may_leave[leaving].set()
+            await crowd.everybody_has_had_a_turn_to_move()
+        assert crowd.order == [many[0], one, others[1], many[1], others[0]]
+
+
 async def test_among_equals_it_is_whoever_has_waited_longest() -> None:
     async with crowd_at(1) as crowd:
         first = crowd.come(X)
@@ -225,5 +242,6 @@ def _do(crowd: Crowd, step: Comes | GivesUp | Leaves) -> int | None:
 
 
 def _whose_turn(crowd: Crowd, waiting: list[int], held: Counter[ConventionRef]) -> int:
-    """Of those who wait: of the convention that holds the fewest, the one who came first."""
-    return min(waiting, key=lambda n: (held[crowd.conventions[n]], n))
+    """Of those who wait: of the convention that holds the fewest, and had its last place longest ago, the one who came first."""
+    served = {crowd.conventions[n]: when for when, n in enumerate(crowd.order)}
+    return min(waiting, key=lambda n: (held[crowd.conventions[n]], served.get(crowd.conventions[n], -1), n))
