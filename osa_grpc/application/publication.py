@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from osa_grpc.application.ports import HookOutputs
 from osa_grpc.application.run_control import end_run
 from osa_grpc.application.storage_ports import RunLease, Transaction
+from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.events import RecordPublished as RecordPublishedEvent
 from osa_grpc.domain.hook import HookDefinition
 from osa_grpc.domain.names import ExecutionId, RecordRef, new_id
@@ -62,7 +63,8 @@ async def publish(
             rows=rows(one.outputs, one.hook, deposition.id),
         )
     locked = await tx.runs.lock(lease)
-    assert locked.state is RunState.PUBLISHING
+    if locked.state is not RunState.PUBLISHING:
+        raise LeaseLostError(f"run {run.id} was {locked.state} when its rows were there")
     await tx.records.insert(
         Record(
             ref=ref,
