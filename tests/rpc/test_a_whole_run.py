@@ -37,3 +37,15 @@ async def test_a_run_is_seen_while_it_runs_and_its_rows_once_it_has_finished(arc
         "record_published",
         "run_finished",
     ]
+
+
+async def test_a_hook_that_asks_for_more_processors_than_there_are_gets_all_and_provenance_says_so(
+    archive: Archive,
+) -> None:
+    engine = (await archive.client.server_info()).engine
+    convention = await archive.convention(archive.hook(cpu="1000"))
+    over = await archive.finish(convention, check=rows('{"score": 1}'))
+    assert over.state == pb.RUN_STATE_COMPLETED
+    assert float(over.executions[0].provenance.limits.cpu) == engine.cpus
+    registered = await archive.client.get_convention(convention)
+    assert registered.hooks[0].oci.limits.cpu == "1000", "what was asked for stays as it was said"
