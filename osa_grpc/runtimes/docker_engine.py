@@ -21,6 +21,7 @@ from osa_grpc.runtimes.docker_container import (
 )
 from osa_grpc.runtimes.docker_errors import engine_call
 from osa_grpc.runtimes.docker_images import DockerImages
+from osa_grpc.runtimes.docker_probe import copy_within
 from osa_grpc.runtimes.docker_sandbox import container_config
 from osa_grpc.runtimes.engine import (
     EngineError,
@@ -34,6 +35,7 @@ from osa_grpc.runtimes.registry_login import RegistryLogins
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
     from datetime import timedelta
+    from pathlib import Path
     from types import TracebackType
 
     from osa_grpc.application.ports import EngineDescription
@@ -163,6 +165,13 @@ class DockerEngine:
         container = self._docker.containers.container(container_id)
         await stop(container, grace)
         await remove(container)
+
+    async def copy_within(
+        self, directory: Path, *, source: str, target: str, labels: Mapping[str, str]
+    ) -> None:
+        """Copy a small file within a directory of the engine's machine, as a container would that has it mounted."""
+        await self._known()
+        await copy_within(self._docker, directory, source=source, target=target, labels=labels)
 
     async def _known(self) -> SeenEngine:
         return self._seen or await self._look(within_seconds=CALL_SECONDS)

@@ -35,6 +35,10 @@ class ConfigRefusedError(Exception):
     """The engine refuses to run this image so, today and tomorrow: no entry point, no such program."""
 
 
+class DirectoryNotSeenError(Exception):
+    """The engine does not see a directory as we do; the text goes on with a sentence about the engine: `it ...`."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ResolvedImage:
     """An image on the engine, and what it says about itself."""
@@ -49,7 +53,7 @@ class ResolvedImage:
 
 @dataclass(frozen=True, kw_only=True)
 class Mount:
-    """A directory of this machine, seen inside a container."""
+    """A directory of the engine's machine, seen inside a container."""
 
     source: Path
     target: str
@@ -187,3 +191,15 @@ class ContainerEngine(Protocol):
 
     async def remove(self, container_id: str, *, grace: timedelta) -> None:
         """Stop and remove it, and return when it is gone. Idempotent. Raises EngineError."""
+
+    async def copy_within(
+        self, directory: Path, *, source: str, target: str, labels: Mapping[str, str]
+    ) -> None:
+        """Copy a small file within a directory of the engine's machine, as a container would that has it mounted.
+
+        `labels`: of the container that is made for it, and removed.
+
+        Raises:
+            DirectoryNotSeenError: the directory or the file is not there, or the copy cannot be.
+            EngineError: the engine is in trouble.
+        """

@@ -4,75 +4,49 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import TYPE_CHECKING, Final, Self
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import structlog
-from pydantic import ValidationError
 
 from osa_grpc.domain.errors import ResourceExhaustedError
 from osa_grpc.domain.failure import FailureKind
-from osa_grpc.domain.hook import memory_text
 from osa_grpc.domain.names import RunId, is_id
 from osa_grpc.domain.run import Provenance, WaitingReason
-from osa_grpc.runtimes.engine import (
-    ConfigRefusedError,
-    ContainerSpec,
-    EngineError,
-    ImageNotThereError,
-    ResolvedImage,
-)
+from osa_grpc.runtimes.container_labels import RUN_LABEL, SERVER_LABEL, provenance_of
+from osa_grpc.runtimes.container_plan import container_spec, limits_in_force
+from osa_grpc.runtimes.engine import ConfigRefusedError, EngineError, ImageNotThereError
 from osa_grpc.runtimes.log_mark import LogMark, marked_position
 from osa_grpc.runtimes.log_position import LogPosition
 from osa_grpc.runtimes.oci_attempt import OciAttempt, OciRules
 from osa_grpc.runtimes.outputs import OutputDirectory
 from osa_grpc.runtimes.staging import (
-    StagedInput,
     attempt_directory,
-    container_user,
     log_mark_path,
     output_directory,
     remove_tree,
     run_directory,
     stage,
 )
+from osa_grpc.runtimes.telling import Telling
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
-    from types import TracebackType
 
-    from osa_grpc.application.ports import (
-        EngineDescription,
-        FileStore,
-        HookEnd,
-        HookJob,
-        HookObserver,
-        HookOutputs,
-        RunIsLive,
-    )
-    from osa_grpc.domain.hook import OciLimits
-    from osa_grpc.runtimes.engine import Container, ContainerEngine, FoundContainer
+    from osa_grpc.application.ports import FileStore, HookEnd, HookJob, HookObserver, HookOutputs, RunIsLive
+    from osa_grpc.runtimes.engine import Container, ContainerEngine, FoundContainer, Mount
+    from osa_grpc.runtimes.shared_directory import SharedDirectory
 
 _log = structlog.get_logger(__name__)
-
-_LABEL: Final = "org.opensciencearchive."
-_SERVER_LABEL: Final = _LABEL + "server"
-_RUN_LABEL: Final = _LABEL + "run"
-_HOOK_LABEL: Final = _LABEL + "hook"
-_ATTEMPT_LABEL: Final = _LABEL + "attempt"
-_PROVENANCE_LABEL: Final = _LABEL + "provenance"
-_BEYOND_QUOTA_BYTES: Final = 2**20
-"""Files can grow a little beyond the quota, so that it is the quota that is seen to be exceeded."""
-_CACHES: Final = {"HOME": "/tmp", "TMPDIR": "/tmp", "XDG_CACHE_HOME": "/tmp/.cache"}  # noqa: S108 - inside the container
 
 
 class OciRuntime:
     """Runs hooks as containers of one engine. Fills the port `HookRuntime`.
 
     `server_id` is who this server is among all that share the engine; it stays the same when the server is started again.
+    `shared`: the directory that the work directory is in, as the engine sees it; without it, it sees what we see.
     """
 
     runtime_type = "oci"
@@ -85,17 +59,19 @@ class OciRuntime:
         work_directory: Path,
         server_id: str,
         rules: OciRules | None = None,
+        shared: SharedDirectory | None = None,
     ) -> None:
         self._engine = engine
         self._files = files
         self._work_directory = work_directory.absolute()  # the engine looks from elsewhere
         self._server_id = server_id
         self._rules = rules or OciRules()
+        self._shared = shared
 
     async def run(self, job: HookJob, observer: HookObserver) -> HookEnd:
         """Run the hook to its end, in a container of this attempt that is there already if there is one; return how it ended."""
         end = await self._run(job, observer)
-        if end.outputs is None:  # nobody will read what it may have left
+        if end.outputs is None and not observer.leaves_container:  # nobody will read what it may have left
             await self._remove_directory(attempt_directory(self._work_directory, job))
         return end
 
@@ -120,7 +96,7 @@ class OciRuntime:
             limits = prepared.provenance.limits
             assert limits is not None
             with contextlib.closing(prepared.mark) as mark:
-                async with _Telling() as telling, prepared.holding as container:
+                async with Telling() as telling, prepared.holding as container:
                     directory = output_directory(self._work_directory, job)
                     await attempt.run(container, directory=directory, limits=limits, mark=mark)
                     end = attempt.end_with_outputs(self._outputs(job))
@@ -150,12 +126,13 @@ class OciRuntime:
     async def reap(self, is_live: RunIsLive) -> None:
         """Remove containers and directories of this server's runs that are not live; never another server's."""
         try:
-            found = await self._engine.find({_SERVER_LABEL: self._server_id})
+            found = await self._engine.find({SERVER_LABEL: self._server_id})
         except EngineError as error:
             _log.warning("containers of runs that are over may be left", reason=str(error))
             found = []
-        runs = {RunId(container.labels.get(_RUN_LABEL, "")) for container in found}
-        runs |= {RunId(name) for name in await asyncio.to_thread(self._directories)}
+        runs = {RunId(name) for name in await asyncio.to_thread(self._directories)}
+        labelled = (container.labels.get(RUN_LABEL, "") for container in found)
+        runs |= {RunId(run) for run in labelled if is_id(run)}
         for run in sorted(runs):
             if not await is_live(run):
                 _log.info("removing what a run has left", run=run)
@@ -178,7 +155,7 @@ class OciRuntime:
             await self._engine.remove(container.id, grace=self._rules.stop_grace)
 
     async def _containers(self, run: RunId) -> Sequence[FoundContainer]:
-        return await self._engine.find({_SERVER_LABEL: self._server_id, _RUN_LABEL: run})
+        return await self._engine.find({SERVER_LABEL: self._server_id, RUN_LABEL: run})
 
     async def _what_is_left(self, job: HookJob) -> _Left | None:
         """Find the container of this attempt, if it can be gone on with; others of the run are removed."""
@@ -192,19 +169,14 @@ class OciRuntime:
         return left
 
     def _left(self, job: HookJob, container: FoundContainer) -> _Left | None:
-        labels = container.labels
         if (
             job.resumption is None
             or container.state not in {"running", "ended"}
-            or (labels.get(_HOOK_LABEL), labels.get(_ATTEMPT_LABEL)) != (job.hook.name, str(job.attempt))
             or not output_directory(self._work_directory, job).is_dir()
         ):
             return None
-        try:
-            provenance = Provenance.model_validate_json(labels.get(_PROVENANCE_LABEL, ""))
-        except ValidationError:  # another release has made it
-            return None
-        return None if provenance.limits is None else _Left(container_id=container.id, provenance=provenance)
+        provenance = provenance_of(container.labels, job)
+        return None if provenance is None else _Left(container_id=container.id, provenance=provenance)
 
     def _adopting(self, job: HookJob, observer: HookObserver, left: _Left) -> _Prepared:
         assert job.resumption is not None
@@ -237,7 +209,9 @@ class OciRuntime:
     async def _beginning(self, job: HookJob, observer: HookObserver) -> _Prepared:
         config = job.hook.runtime
         engine = await self._engine.described()
-        limits = _limits_in_force(job, engine)
+        if self._shared is not None and (trouble := await self._shared.trouble()) is not None:
+            raise EngineError(trouble)
+        limits = limits_in_force(job, engine)
         image = await self._engine.resolve(
             image=config.image,
             digest=config.digest,
@@ -263,7 +237,15 @@ class OciRuntime:
             provenance=provenance,
             mark=self._mark(job, kept_bytes=0, position=LogPosition()),
             holding=self._engine.hold(
-                self._spec(job, image, staged, provenance),
+                container_spec(
+                    job,
+                    server_id=self._server_id,
+                    image=image,
+                    staged=staged,
+                    mounts=[self._as_the_engine_sees(mount) for mount in staged.mounts],
+                    provenance=provenance,
+                    rules=self._rules,
+                ),
                 grace=self._rules.stop_grace,
                 leaves=lambda: observer.leaves_container,
             ),
@@ -276,29 +258,10 @@ class OciRuntime:
             bounds=self._rules.bounds,
         )
 
-    def _spec(
-        self, job: HookJob, image: ResolvedImage, staged: StagedInput, provenance: Provenance
-    ) -> ContainerSpec:
-        assert provenance.limits is not None
-        caches = {name: place for name, place in _CACHES.items() if name not in image.environment}
-        return ContainerSpec(
-            name=f"osa-{self._server_id[:8]}-{job.run}-{job.hook.name}-{job.attempt}",
-            image=image,
-            labels={
-                _SERVER_LABEL: self._server_id,
-                _RUN_LABEL: job.run,
-                _HOOK_LABEL: job.hook.name,
-                _ATTEMPT_LABEL: str(job.attempt),
-                _PROVENANCE_LABEL: provenance.model_dump_json(),
-            },
-            user=container_user(),
-            environment={**caches, **staged.environment},
-            mounts=staged.mounts,
-            memory_bytes=provenance.limits.memory_bytes,
-            nano_cpus=int(provenance.limits.cpu_cores * 10**9),
-            file_bytes=self._rules.output_quota_bytes + _BEYOND_QUOTA_BYTES,
-            log_bytes=2 * self._rules.log_cap_bytes,
-        )
+    def _as_the_engine_sees(self, mount: Mount) -> Mount:
+        if self._shared is None:
+            return mount
+        return replace(mount, source=self._shared.as_the_engine_sees(mount.source))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,37 +279,3 @@ class _Prepared:
     provenance: Provenance
     mark: LogMark
     holding: AbstractAsyncContextManager[Container]
-
-
-class _Telling:
-    """Tells the observer of a container's end beside its removal; left when both are done, or the block has failed."""
-
-    def __init__(self) -> None:
-        self._task: asyncio.Task[None] | None = None
-
-    def begin(self, telling: Coroutine[object, object, None]) -> None:
-        self._task = asyncio.create_task(telling, name="tell of a container's end")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is None:
-            return
-        try:
-            if kind is None:
-                await self._task
-        finally:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-
-def _limits_in_force(job: HookJob, engine: EngineDescription) -> OciLimits:
-    """The limits with the memory that this attempt may use, and no more cores than the engine has; it refuses to promise more."""
-    limits = job.hook.runtime.limits
-    if job.memory_bytes is not None:
-        limits = limits.model_copy(update={"memory": memory_text(job.memory_bytes)})
-    cores = Decimal(str(engine.cpus))
-    return limits if limits.cpu_cores <= cores else limits.model_copy(update={"cpu": f"{cores:.3f}"})

@@ -55,6 +55,7 @@ from osa_grpc.server.servicers.record_servicer import RecordServicer
 from osa_grpc.server.servicers.run_servicer import RunServicer
 from osa_grpc.server.servicers.server_servicer import ServerServicer
 from osa_grpc.server.settings import Settings
+from osa_grpc.server.sharing import share_work_directory
 from osa_grpc.server.supervisor import ServerFailedError, Supervisor
 from osa_grpc.server.sweeping import Reaper
 from osa_grpc.server.watch_encoder import ProtoWatchEncoder
@@ -164,8 +165,10 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         docker_host = settings.docker_host or await asyncio.to_thread(find_engine) or usual_places()[0]
         logins = RegistryLogins(configured=settings.registry_logins)
         engine = await stack.enter_async_context(DockerEngine(docker_host=docker_host, logins=logins))
+        shared = await share_work_directory(settings, engine, identity)
         oci = OciRuntime(
             engine=engine,
+            shared=shared,
             files=files,
             work_directory=settings.data_directory / "work",
             server_id=identity,
@@ -221,7 +224,12 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         ]
         metrics.gauge("data_directory_free_bytes", "Bytes left.", lambda: min(r.free_bytes for r in rooms))
         health_watch = HealthWatch(
-            health=health, database=database, engine=engine, rooms=rooms, on_engine_back=reaper.hurry
+            health=health,
+            database=database,
+            engine=engine,
+            engine_trouble=shared.trouble_now,
+            rooms=rooms,
+            on_engine_back=reaper.hurry,
         )
         listener = Listener(
             settings=settings,

@@ -1,7 +1,7 @@
 """Looks whether what the server stands on is there, and lets its health say so."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -28,7 +28,8 @@ _LOG = structlog.get_logger(__name__)
 class HealthWatch:
     """A role: without the database nothing is SERVING; without engine `container-engine` is not, without room `data-directory`.
 
-    `on_engine_back` is called when an engine that was away answers again. `rooms`: on the disks that data lie on.
+    `engine_trouble` says why an engine that answers is of no use. `on_engine_back` is called when one that was not usable is again.
+    `rooms`: on the disks that data lie on.
     """
 
     name = "health"
@@ -39,6 +40,7 @@ class HealthWatch:
         health: Health,
         database: Database,
         engine: EngineProbe,
+        engine_trouble: Callable[[], Awaitable[str | None]],
         rooms: Sequence[DiskRoom],
         on_engine_back: Callable[[], None],
         every: timedelta = timedelta(seconds=3),
@@ -47,6 +49,7 @@ class HealthWatch:
         self._health = health
         self._database = database
         self._engine = engine
+        self._engine_trouble = engine_trouble
         self._rooms = rooms
         self._on_engine_back = on_engine_back
         self._every = every
@@ -57,9 +60,11 @@ class HealthWatch:
         while True:
             await self._say(await self._database_answers(), "database", "", *pb.SERVICES)
             engine_answers = await self._engine.describe() is not None
-            if engine_answers and self._said.get(_ENGINE) is False:
+            trouble = await self._engine_trouble() if engine_answers else None
+            is_usable = engine_answers and trouble is None
+            if is_usable and self._said.get(_ENGINE) is False:
                 self._on_engine_back()
-            await self._say(engine_answers, _ENGINE, CONTAINER_ENGINE)
+            await self._say(is_usable, _ENGINE, CONTAINER_ENGINE, why=trouble)
             shortage = await asyncio.to_thread(self._shortage)
             await self._say(shortage is None, "room on disk", DATA_DIRECTORY, why=shortage)
             self.ready.set()

@@ -55,6 +55,10 @@ class Settings(BaseSettings):
     data_directory: Path = Field(
         default_factory=default_data_directory, description="Where files and the embedded Postgres live."
     )
+    host_data_directory: Path | None = Field(
+        default=None,
+        description="Where the engine's host has the data directory; for a server that itself runs in a container.",
+    )
     database_url: str | None = Field(
         default=None,
         description="A Postgres of your own, postgresql://...; without it an embedded one is run.",
