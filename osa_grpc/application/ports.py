@@ -144,7 +144,7 @@ class HookObserver(Protocol):
         """The container wrote to stdout or stderr; at most 64 KiB, batched every 50 ms at most."""
 
     async def progressed(self, lines: Sequence[HookProgress]) -> None:
-        """The hook appended to `progress.jsonl`; batched every 50 ms at most. An adopted container's lines come from the first on."""
+        """The hook appended to `progress.jsonl`; batched every 50 ms at most. An adopted container's come from the first."""
 
     async def ended(self, end: "HookEnd") -> None:
         """The container has ended, and was told of whole; it is being removed meanwhile. Not called if none ran."""
