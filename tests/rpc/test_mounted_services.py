@@ -100,7 +100,7 @@ async def test_health_is_told_per_service_and_overall_even_by_a_full_server(
 ) -> None:
     assert [await status(channel), await status(channel, RUNS)] == [NOT_SERVING, NOT_SERVING]
     await health.serving()
-    assert [await status(channel, service) for service in ("", *pb.SERVICES)] == [SERVING] * 7
+    assert {await status(channel, service) for service in ("", *pb.SERVICES)} == {SERVING}
     await health.not_serving(RUNS)
     assert [await status(channel), await status(channel, RUNS)] == [SERVING, NOT_SERVING]
     await health.drain()

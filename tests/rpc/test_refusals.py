@@ -83,11 +83,17 @@ async def test_an_empty_request_is_answered_or_refused_with_a_reason_by_every_me
         ("DepositionService/ListFiles", str(PARENT), f"depositions/{NOBODY}"),
         ("RunService/GetRun", "name", f"runs/{NOBODY}"),
         ("RunService/CancelRun", "name", f"runs/{NOBODY}"),
+        ("RunService/RetryRun", "name", f"runs/{NOBODY}"),
         ("RunService/WatchRun", "name", f"runs/{NOBODY}"),
         ("RunService/ReadRunLog", "name", f"runs/{NOBODY}/executions/check"),
         ("RecordService/GetRecord", "name", f"records/{NOBODY}@1"),
         ("FeatureService/GetFeatureTable", "name", "featureTables/none"),
         ("FeatureService/QueryFeatures", "feature_table", "featureTables/none"),
+        ("HookService/GetHook", "name", "hooks/none"),
+        ("HookService/ListHookUses", str(PARENT), "hooks/none"),
+        ("AdminService/GetDelivery", "name", "deliveries/9223372036854775807"),
+        ("AdminService/RetryDelivery", "name", "deliveries/9223372036854775807"),
+        ("AdminService/DiscardDelivery", "name", "deliveries/9223372036854775807"),
     ],
 )
 @pytest.mark.parametrize("is_well_formed", [True, False])
@@ -111,6 +117,16 @@ async def test_a_resource_that_is_not_there_is_not_found_and_a_name_that_is_none
         assert [violation.field for violation in error.violations] == [field]
 
 
+def of_what(request: Any, draft: str) -> None:
+    """Fill in what is listed."""
+    if isinstance(request, pb.ListFilesRequest):
+        request.parent = draft
+    if isinstance(request, pb.ListHookUsesRequest):
+        request.parent = "hooks/check"
+    if isinstance(request, pb.QueryFeaturesRequest):
+        request.feature_table = "featureTables/check"
+
+
 LISTS = [(service, method) for service, method in METHODS if "page_token" in method.input_type.fields_by_name]
 
 
@@ -132,9 +148,7 @@ async def test_a_page_token_of_something_else_is_refused_by_every_list(
             if method.name == "ListDepositions" and token == first.next_page_token:
                 continue
             request = getattr(pb, method.input_type.name)(page_token=token)
-            for field, value in (("parent", draft), ("feature_table", "featureTables/check")):
-                if field in method.input_type.fields_by_name:
-                    setattr(request, field, value)
+            of_what(request, draft)
             error = await refusal(call(channel, service, method, request.SerializeToString()))
             assert error.code is grpc.StatusCode.INVALID_ARGUMENT, method.name
             assert [violation.field for violation in error.violations] == ["page_token"], method.name
@@ -146,9 +160,7 @@ async def test_a_page_size_below_zero_is_refused_by_every_list(
     draft = await archive.draft(await archive.convention())
     for service, method in LISTS:
         request = getattr(pb, method.input_type.name)(page_size=-1)
-        for field, value in (("parent", draft), ("feature_table", "featureTables/check")):
-            if field in method.input_type.fields_by_name:
-                setattr(request, field, value)
+        of_what(request, draft)
         error = await refusal(call(channel, service, method, request.SerializeToString()))
         assert error.code is grpc.StatusCode.INVALID_ARGUMENT, method.name
         assert [violation.field for violation in error.violations] == ["page_size"], method.name
