@@ -174,3 +174,12 @@ def test_a_setting_that_is_not_valid_is_named(
     write(config)
     with pytest.raises(CannotStartError, match=says):
         read_settings({}, config=config)
+
+
+async def test_a_data_directory_that_the_engine_has_elsewhere_is_refused_with_the_setting_and_both_paths(
+    server_settings: Settings, tmp_path: Path
+) -> None:
+    said = await refusal(server_settings.model_copy(update={"host_data_directory": tmp_path / "nowhere"}))
+    assert "host_data_directory" in said
+    assert str(server_settings.data_directory) in said
+    assert f"{tmp_path}/nowhere" in said
