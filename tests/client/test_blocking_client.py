@@ -155,6 +155,40 @@ def test_a_log_goes_on_at_the_next_byte_of_the_same_attempt(server: ScriptedServ
     assert (first.attempt, first.offset, second.attempt, second.offset) == (2, 0, 2, 4)
 
 
+def test_a_gap_in_a_log_comes_with_the_bytes_that_follow_it(server: ScriptedServer) -> None:
+    read = server.client_does(
+        lambda client: [
+            (piece.offset, piece.data, piece.gap) for piece in client.read_run_log(EXECUTION, attempt=1)
+        ]
+    )
+    server.stream(
+        "RunService",
+        "ReadRunLog",
+        pb.ReadRunLogResponse(offset=0, text="one "),
+        pb.ReadRunLogResponse(offset=4, text="two", gap=True),
+        end=grpc.StatusCode.UNAVAILABLE,
+    )
+    second = server.stream("RunService", "ReadRunLog", pb.ReadRunLogResponse(offset=7, gap=True))
+    assert read.result(IN_TIME) == [(0, b"one ", False), (4, b"two", True), (7, b"", True)]
+    assert second.offset == 7
+
+
+def test_a_run_is_retried_approved_and_rejected(server: ScriptedServer) -> None:
+    retried = server.client_does(lambda client: client.retry_run("runs/1"))
+    asked = server.answer("RunService", "RetryRun", pb.RetryRunResponse(run=pb.Run(name="runs/2")))
+    assert (retried.result(IN_TIME).name, asked.name) == ("runs/2", "runs/1")
+    reviewed = pb.ReviewRunResponse(run=pb.Run(name="runs/2"))
+    server.client_does(lambda client: client.approve_run("runs/2", reason="fine"))
+    approval = server.answer("RunService", "ReviewRun", reviewed)
+    server.client_does(lambda client: client.reject_run("runs/2", reason="blurred"))
+    rejection = server.answer("RunService", "ReviewRun", reviewed)
+    assert [(one.name, one.decision, one.reason) for one in (approval, rejection)] == [
+        ("runs/2", pb.REVIEW_DECISION_APPROVE, "fine"),
+        ("runs/2", pb.REVIEW_DECISION_REJECT, "blurred"),
+    ]
+    assert len({one.request_id for one in (asked, approval, rejection)}) == 3
+
+
 def pieces(content: bytes, *, at: int = 0, size: int = 4) -> list[pb.DownloadFileResponse]:
     file = pb.DepositionFile(name=FILE, size_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
     answers = [pb.DownloadFileResponse(file=file, offset=at)]
