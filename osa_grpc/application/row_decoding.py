@@ -27,6 +27,7 @@ Row = tuple[object, ...]
 
 _TEXT_PER_BYTE: Final = 8  # `\u0001` is one byte of text in six of JSON; and white space
 _OPTIONAL: Final = msgspec.UnsetType | None
+_LINE_KEYS: Final = frozenset({"id", "features"})
 _BATCH_ROWS: Final = 1000
 _BATCH_BYTES: Final = 2**21
 
@@ -187,13 +188,17 @@ def _subject_elements(
 
 
 def _line_elements(cursor: JsonCursor, subject_id: str) -> Iterator[tuple[int, bytes]]:
-    missing = {"id", "features"}
+    missing = set(_LINE_KEYS)
     cursor.expect(b"{")
     is_empty = cursor.take(b"}")
     while not is_empty:
         key = _string(cursor, "a key")
+        if key not in _LINE_KEYS:
+            cursor.fail(
+                "expected the keys id and features only, found an unknown key", field=preview(key.encode())
+            )
         if key not in missing:
-            cursor.fail("expected the keys id and features, each once, found it", field=key)
+            cursor.fail("expected the keys id and features once each, found it twice", field=key)
         missing.remove(key)
         cursor.expect(b":")
         if key == "id":
@@ -206,7 +211,7 @@ def _line_elements(cursor: JsonCursor, subject_id: str) -> Iterator[tuple[int, b
             cursor.expect(b"}")
             break
     if missing:
-        cursor.fail("expected the keys id and features, found it missing", field=min(missing))
+        cursor.fail("expected the keys id and features, found no such key", field=min(missing))
 
 
 def _elements(cursor: JsonCursor) -> Iterator[tuple[int, bytes]]:

@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _READ_BYTES: Final = 64 * 1024
+_REFUSED: Final = {errno.ELOOP: "a link", errno.ENXIO: "a socket or a device", errno.ENODEV: "a device"}
+_KINDS: Final = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def open_regular(directory: Path, name: str, *, max_bytes: int | None) -> BufferedReader | None:
@@ -40,15 +47,16 @@ def open_regular(directory: Path, name: str, *, max_bytes: int | None) -> Buffer
     except FileNotFoundError:
         return None
     except OSError as error:
-        if error.errno in {errno.ELOOP, errno.ENXIO, errno.ENODEV}:
-            raise bad_output(name, "expected a regular file, found a link or a device") from error
+        if error.errno in _REFUSED:
+            raise bad_output(name, f"expected a regular file, found {_REFUSED[error.errno]}") from error
         raise bad_output(name, f"it cannot be read: {error.strerror}") from error
     finally:
         os.close(folder)
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)
-        raise bad_output(name, "expected a regular file, found something else")
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise bad_output(name, f"expected a regular file, found {kind}")
     if max_bytes is not None and status.st_size > max_bytes:
         os.close(fd)
         raise bad_output(name, f"it has {status.st_size} bytes, at most {max_bytes} are read")
@@ -78,6 +86,9 @@ class Lines:
         """Yield the lines that end within `data`, without their newlines."""
         *ended, rest = data.split(b"\n")
         for piece in ended:
+            if not self._rest and self._long is None and len(piece) <= self._max_bytes:
+                yield piece
+                continue
             self._add(piece)
             yield self._take()
         self._add(rest)
@@ -146,13 +157,16 @@ def as_text(value: object, *, max_length: int) -> str:
     if value is None:
         return ""
     text = value if isinstance(value, str) else _json_text(value)
-    return text[:max_length].replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+    if text.isascii() and "\x00" not in text:
+        return text[:max_length]
+    text = text[:max_length].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # halves of characters
 
 
 def _json_text(value: object) -> str:
     try:
         return msgspec.json.encode(value).decode()
-    except ValueError:  # halves of characters
+    except ValueError:  # the same
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

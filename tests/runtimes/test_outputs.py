@@ -47,13 +47,13 @@ def outputs(folder: Path, **files: bytes) -> OutputDirectory:
         ({"progress__jsonl": b'{"status":"r\\u0065jected","message":"m"}'}, "m"),
         ({"progress__jsonl": b'rejected\n["rejected"]\n' + DEEP + b'rejected\n{"status":"ok"}'}, None),
         ({"progress__jsonl": b'{"message":"' + b"x" * 300 + b'"}\n{"status":"rejected","message":"m"}'}, "m"),
-        ({"progress__jsonl": b'{"status":"rejected","message":"a\\ud800b","score":NaN}'}, "a?b"),
+        ({"progress__jsonl": b'{"status":"rejected","message":"a\\ud800b","score":NaN}'}, "a\N{REPLACEMENT CHARACTER}b"),
         (
             {"progress__jsonl": b'{"status":"rejected","message":"caf\xe9\tau lait"}'},
             "caf\N{REPLACEMENT CHARACTER}\tau lait",
         ),
         ({"progress__jsonl": b'\xef\xbb\xbf{"status":"rejected","message":"m"}'}, "m"),
-        ({"rejections__jsonl": b'{"id":"d1","reason":{"a":"\\ud800","b":[NaN]}}'}, '{"a":"?","b":[NaN]}'),
+        ({"rejections__jsonl": b'{"id":"d1","reason":{"a":"\\ud800","b":[NaN]}}'}, '{"a":"\N{REPLACEMENT CHARACTER}","b":[NaN]}'),
         (
             {
                 "progress__jsonl": b'{"status":"rejected","message":"m"}',

@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "code 127: a program was not found"
-# do = "Add the program to the image."
+# do = "Put the program into the image."
 # within_seconds = 10
 
 frobnicate --all

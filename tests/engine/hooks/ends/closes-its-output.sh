@@ -1,6 +1,6 @@
 # when = "closes stdout and stderr and works on"
 # verdict = "PASSED"
-# then = "Nothing is lost but the log."
+# then = "It runs on; only its log ends there."
 # rows = "[{\"score\": 1}]"
 # within_seconds = 10
 

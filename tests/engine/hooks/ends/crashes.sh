@@ -1,9 +1,8 @@
-# when = "crashes (a segmentation fault, an abort)"
+# when = "crashes (segmentation fault, abort)"
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "ended by SIGSEGV"
-# then = "The signal is in the message."
-# do = "Try it on the same input on your own machine."
+# do = "Run it on the same input where you can look into it."
 # within_seconds = 10
 
 kill -SEGV $$

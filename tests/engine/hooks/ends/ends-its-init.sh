@@ -1,8 +1,8 @@
-# when = "ends process 1 of its container"
+# when = "sends a signal to process 1 of its container"
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "ended by SIGTERM"
-# then = "That is the same as ending itself."
+# then = "That is the same as sending it to itself."
 # within_seconds = 10
 
 kill -KILL 1

@@ -3,7 +3,7 @@
 # kind = "HOOK_EXIT"
 # says = "the hook exited with code 255"
 # then = "As with any other code."
-# do = "Read its log."
+# is_told = false
 # within_seconds = 10
 
 exit 255

@@ -1,4 +1,4 @@
-# when = "is an image without any program"
+# when = "is an image without a program"
 # verdict = "FAILED"
 # kind = "CONFIG"
 # says = "No command specified"

@@ -1,6 +1,6 @@
-# when = "has no columns and writes nothing"
+# when = "has no columns, and writes nothing"
 # verdict = "PASSED"
-# then = "A hook without columns only judges."
+# then = "It only judges, and has nothing against it."
 # columns = "none"
 # within_seconds = 10
 

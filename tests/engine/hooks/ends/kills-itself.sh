@@ -2,8 +2,8 @@
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "ended by SIGKILL, perhaps for memory"
-# then = "Nobody here sends it, but the kernel may, when memory is short."
-# do = "Give it more `memory`, or look for what sends the signal."
+# then = "The server sends none to a hook that keeps its limits; the kernel may, when memory is short."
+# do = "Give it more `memory`, or look for what else sends it."
 # within_seconds = 10
 
 kill -KILL $$

@@ -1,7 +1,7 @@
-# when = "ends, and leaves a process that goes on"
+# when = "ends while processes it has started go on"
 # verdict = "PASSED"
-# then = "The container ends with its main program: the other process is ended, and what it would have written later is not there."
-# do = "Wait for your children."
+# then = "They end with it, and whatever they would have written is not there."
+# do = "Wait for them."
 # rows = "[{\"score\": 1}]"
 # within_seconds = 8
 

@@ -1,7 +1,7 @@
 # when = "starts a daemon that detaches itself and goes on writing"
 # verdict = "PASSED"
 # then = "The same."
-# do = "Wait for it."
+# is_told = false
 # rows = "[{\"score\": 1}]"
 # within_seconds = 8
 

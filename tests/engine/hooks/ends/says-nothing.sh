@@ -1,9 +1,9 @@
-# when = "ends with exit code 0 and writes nothing"
+# when = "has columns, ends with exit code 0 and writes nothing"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "expected rows in features.jsonl or features.json, found neither file"
-# then = "Silence is not an answer where a table is waiting for rows."
-# do = "Write `[]` when there is nothing to say."
+# then = "Silence may be an accident."
+# do = "Write `[]` if there is nothing to say."
 # within_seconds = 10
 
 true

@@ -1,7 +1,7 @@
-# when = "makes one of its files a directory"
+# when = "makes one of its five files a directory"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
-# says = "{each}: expected a regular file, found something else"
+# says = "{each}: expected a regular file, found a directory"
 # each = ["features.json", "features.jsonl", "rejections.jsonl", "errors.jsonl", "progress.jsonl"]
 # within_seconds = 10
 

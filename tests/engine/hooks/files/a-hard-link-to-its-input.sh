@@ -1,8 +1,8 @@
-# when = "makes its file a hard link to its input, or to the image"
+# when = "makes one of its files a hard link to its input or to the image"
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "the hook exited with code 1"
-# then = "`Invalid cross-device link`."
+# then = "The log has `Invalid cross-device link`."
 # do = "Copy the file."
 # within_seconds = 10
 

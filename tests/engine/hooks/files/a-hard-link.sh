@@ -1,4 +1,4 @@
-# when = "makes its file a hard link to another of its files"
+# when = "makes one of its files a hard link to another of them"
 # verdict = "PASSED"
 # then = "It is a file like any other."
 # rows = "[{\"score\": 1}]"

@@ -1,7 +1,7 @@
-# when = "makes one of its files a symbolic link"
+# when = "makes one of its five files a symbolic link"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
-# says = "{each}: expected a regular file, found a link or a device"
+# says = "{each}: expected a regular file, found a link"
 # then = "No link is followed, wherever it leads."
 # do = "Copy the file."
 # each = ["features.json", "features.jsonl", "rejections.jsonl", "errors.jsonl", "progress.jsonl"]

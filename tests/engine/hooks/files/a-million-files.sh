@@ -3,6 +3,7 @@
 # kind = "BAD_OUTPUT"
 # says = "more than the 100000 files"
 # then = "It is stopped before."
+# is_told = false
 # slow = true
 # limits = { timeout_seconds = 100 }
 # within_seconds = 120

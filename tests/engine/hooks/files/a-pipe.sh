@@ -1,8 +1,7 @@
-# when = "makes one of its files a pipe"
+# when = "makes one of its five files a pipe"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
-# says = "{each}: expected a regular file, found something else"
-# then = "Nobody waits for a writer."
+# says = "{each}: expected a regular file, found a pipe"
 # each = ["features.json", "features.jsonl", "rejections.jsonl", "errors.jsonl", "progress.jsonl"]
 # within_seconds = 10
 

@@ -1,4 +1,4 @@
-# when = "writes its files so that only itself can read them (0600, 0000)"
+# when = "writes files that only itself may read"
 # verdict = "PASSED"
 # then = "They are read."
 # rows = "[{\"score\": 1}]"

@@ -1,6 +1,6 @@
-# when = "closes its output directory (0000)"
+# when = "closes its output directory (mode 0000)"
 # verdict = "PASSED"
-# then = "It is read and removed all the same, if the server is root; else BAD_OUTPUT."
+# then = "A server that is root reads it all the same; for another it is BAD_OUTPUT."
 # rows = "[{\"score\": 1}]"
 # within_seconds = 10
 

@@ -2,6 +2,7 @@
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "the hook's output is more than the 100000 files it may be"
+# do = "Pack them."
 # within_seconds = 90
 
 seq 101000 | xargs touch

@@ -1,6 +1,6 @@
-# when = "makes files with odd names"
+# when = "gives files odd names: newlines, `..\\..\\x`, no UTF-8"
 # verdict = "PASSED"
-# then = "Nothing but its five files is read, and everything is removed."
+# then = "They are not read, and are removed with the rest."
 # within_seconds = 10
 
 touch '..\..\x' 'a

@@ -1,7 +1,6 @@
 # when = "writes other files than the five"
 # verdict = "PASSED"
-# then = "They are not read, and are removed with the rest."
-# do = "Rows and messages are all that is kept."
+# then = "They are not read. Only rows and reports are kept."
 # within_seconds = 10
 
 head -c 1000000 /dev/urandom > picture.png

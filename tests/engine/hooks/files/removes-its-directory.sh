@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "the hook exited with code 1"
-# then = "It can remove what is inside, but not the directory."
+# then = "What is in it can be removed, but not the directory."
 # within_seconds = 10
 
 echo '[]' > features.json

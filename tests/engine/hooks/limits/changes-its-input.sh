@@ -2,8 +2,8 @@
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "the hook exited with code 1"
-# then = "`Read-only file system`."
-# do = "Copy it to `/tmp` or `/osa/out` first."
+# then = "The log has `Read-only file system`."
+# do = "Copy it first."
 # within_seconds = 10
 
 set -e

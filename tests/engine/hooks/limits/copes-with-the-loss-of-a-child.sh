@@ -1,6 +1,6 @@
-# when = "loses a child to memory, copes, and ends with 0"
+# when = "loses a child process to memory, copes, and ends with 0"
 # verdict = "PASSED"
-# then = "Judged by what it wrote."
+# then = "It is judged by what it wrote."
 # limits = { memory = "16m" }
 # rows = "[{\"score\": 1}]"
 # within_seconds = 20

@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "OOM"
 # says = "of memory it may use"
-# do = "As above."
+# is_told = false
 # limits = { memory = "16m" }
 # retries = ["OOM", "OOM"]
 # within_seconds = 30

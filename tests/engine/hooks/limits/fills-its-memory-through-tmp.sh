@@ -3,7 +3,7 @@
 # kind = "OOM"
 # says = "of memory it may use"
 # then = "`/tmp` is in memory, and counts."
-# do = "As above."
+# is_told = false
 # limits = { memory = "16m" }
 # retries = ["OOM", "OOM"]
 # within_seconds = 30

@@ -2,8 +2,8 @@
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "the hook exited with code 1"
-# then = "`No space left on device`."
-# do = "Put large temporary files into `/osa/out` and remove them in the end."
+# then = "The log has `No space left on device`. What is in `/tmp` counts as memory."
+# do = "Put large temporary files into `/osa/out`."
 # limits = { memory = "256m" }
 # within_seconds = 15
 

@@ -2,8 +2,8 @@
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "the hook exited with code 1"
-# then = "`No space left on device`; it counts as memory, too."
-# do = "Libraries that share arrays between processes (PyTorch, multiprocessing) can be told to use files."
+# then = "The log has `No space left on device`. It counts as memory."
+# do = "Have libraries that share arrays between processes use files."
 # limits = { memory = "256m" }
 # within_seconds = 15
 

@@ -1,8 +1,8 @@
-# when = "forks without end"
+# when = "starts processes without end"
 # verdict = "FAILED"
 # kind = "TIMEOUT"
 # says = "longer than the 2 s"
-# then = "It has 256 processes; the next cannot be started. Nobody else notices."
+# then = "It may have 256; nobody else notices."
 # limits = { timeout_seconds = 2, cpu = "0.5" }
 # retries = ["TIMEOUT"]
 # within_seconds = 25

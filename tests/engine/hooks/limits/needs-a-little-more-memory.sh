@@ -1,7 +1,6 @@
-# when = "needs more memory than its `memory`, and not more than twice that"
+# when = "needs more than its `memory`, but less than twice that"
 # verdict = "PASSED"
-# then = "The second attempt has twice the memory."
-# do = "Raise `memory`: each attempt that fails costs time."
+# do = "Raise `memory`: the attempts before were lost time."
 # limits = { memory = "16m" }
 # retries = ["OOM"]
 # within_seconds = 20

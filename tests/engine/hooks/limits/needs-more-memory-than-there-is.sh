@@ -1,9 +1,8 @@
-# when = "needs more memory than it may ever have"
+# when = "needs more memory than it can get"
 # verdict = "FAILED"
 # kind = "OOM"
 # says = "of memory it may use"
-# then = "Each time with twice the memory, up to `max_retry_memory` of the server."
-# do = "Read files piece by piece."
+# do = "Read files piece by piece; raise `memory`."
 # limits = { memory = "16m" }
 # retries = ["OOM", "OOM"]
 # within_seconds = 30

@@ -2,7 +2,6 @@
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "code 126"
-# then = "`/tmp` is not executable."
 # do = "Put programs into the image."
 # within_seconds = 10
 

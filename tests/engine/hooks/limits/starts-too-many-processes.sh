@@ -1,9 +1,9 @@
-# when = "starts 300 processes at once"
+# when = "starts more than 256 processes"
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "the hook exited with code 2"
-# then = "The 257th cannot be started: `can't fork` in the log."
-# do = "Use a pool of as many workers as `cpu` says."
+# then = "The log has `can't fork`, or what your language says then."
+# do = "Have as many workers as `cpu` says."
 # within_seconds = 15
 
 i=0

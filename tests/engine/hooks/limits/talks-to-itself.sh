@@ -1,6 +1,6 @@
-# when = "opens a socket on its own loopback"
+# when = "listens on its own loopback, and connects to it"
 # verdict = "PASSED"
-# then = "That works; nobody else is on it."
+# then = "That works. Nobody else is there."
 # within_seconds = 10
 
 echo hello | nc -l -p 8000 &

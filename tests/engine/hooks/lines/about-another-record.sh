@@ -1,4 +1,4 @@
-# when = "writes about another record than the one it was given"
+# when = "writes about another record than its own"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "features.jsonl line 1, field id: expected"

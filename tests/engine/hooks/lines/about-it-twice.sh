@@ -1,8 +1,8 @@
-# when = "writes two lines about the record"
+# when = "writes two lines about its record"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "features.jsonl line 2: expected one line, about"
-# do = "Gather the rows in one line."
+# do = "Put all rows into one line."
 # within_seconds = 10
 
 echo '{"id": "'$ID'", "features": []}' >> features.jsonl

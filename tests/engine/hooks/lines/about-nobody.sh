@@ -1,8 +1,8 @@
-# when = "writes no line at all"
+# when = "writes no line"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "features.jsonl line 1: expected a line about"
-# do = "Write a line with `\"features\": []`."
+# do = "Write one, with `\"features\": []` if there are no rows."
 # within_seconds = 10
 
 : > features.jsonl

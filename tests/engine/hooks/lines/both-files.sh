@@ -1,6 +1,6 @@
 # when = "writes `features.json` and `features.jsonl`"
 # verdict = "PASSED"
-# then = "`features.jsonl` counts, the other is not looked at."
+# then = "`features.jsonl` counts."
 # rows = "[{\"score\": 2}]"
 # within_seconds = 10
 

@@ -1,9 +1,8 @@
-# when = "spreads a line over several (`indent=2`)"
+# when = "spreads a line over several"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
-# says = "features.jsonl line 1"
-# then = "A line is a document."
-# do = "`json.dumps(entry)` without `indent`."
+# says = "features.jsonl line 1: expected a value, found the end of the line"
+# do = "`json.dumps(line)`, without `indent`."
 # within_seconds = 10
 
 printf '{\n  "id": "%s",\n  "features": []\n}\n' "$ID" > features.jsonl

@@ -1,6 +1,7 @@
 # when = "prints 200 MB of lines"
 # verdict = "PASSED"
 # then = "The same."
+# is_told = false
 # log_bytes = 1048576
 # is_log_truncated = true
 # within_seconds = 40

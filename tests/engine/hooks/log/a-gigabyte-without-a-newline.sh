@@ -1,6 +1,6 @@
-# when = "prints a gigabyte without a newline"
+# when = "prints a gigabyte, with or without newlines"
 # verdict = "PASSED"
-# then = "The first `max_log_bytes` are kept, and the end is marked."
+# then = "`max_log_bytes` of it are kept, and the end is marked. It is not slowed by that."
 # log_bytes = 1048576
 # is_log_truncated = true
 # within_seconds = 90

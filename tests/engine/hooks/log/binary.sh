@@ -1,6 +1,6 @@
 # when = "prints bytes that are no text"
 # verdict = "PASSED"
-# then = "They are kept as they are."
+# then = "They are kept byte by byte."
 # log_bytes = 100007
 # within_seconds = 10
 

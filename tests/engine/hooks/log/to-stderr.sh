@@ -1,6 +1,6 @@
 # when = "prints to stderr"
 # verdict = "PASSED"
-# then = "It is in the log, too."
+# then = "That is in the log, too. In which order with stdout is up to the container engine."
 # log_bytes = 3
 # within_seconds = 10
 

@@ -1,6 +1,6 @@
-# when = "reports a line of 50 MB"
+# when = "reports a line of many megabytes"
 # verdict = "PASSED"
-# then = "It is ignored."
+# then = "It is not shown."
 # do = "Put details into the log."
 # progress = ["after"]
 # within_seconds = 20

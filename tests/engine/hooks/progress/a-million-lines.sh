@@ -1,6 +1,6 @@
 # when = "reports a million lines of progress"
 # verdict = "PASSED"
-# then = "The first `max_progress_events` are kept, the rest are counted."
+# then = "`max_progress_events` of them are kept, the rest are counted."
 # do = "Report every thousandth step."
 # progress_count = 1000
 # dropped_count = 999000

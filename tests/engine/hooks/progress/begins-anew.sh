@@ -1,6 +1,6 @@
-# when = "writes its file of progress anew, while it runs"
+# when = "writes its file anew, or replaces it, while it runs"
 # verdict = "PASSED"
-# then = "It is read from its beginning."
+# then = "It is read from its beginning. What stood there for a moment only may not be seen."
 # do = "Append."
 # last_progress = "two"
 # within_seconds = 10

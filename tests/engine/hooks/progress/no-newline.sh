@@ -1,7 +1,7 @@
 # when = "does not end its last line"
 # verdict = "PASSED"
-# then = "It counts when the hook has ended."
-# do = "End lines with a newline, so that they are seen at once."
+# then = "It is shown when the hook has ended."
+# do = "End lines with a newline, and flush."
 # progress = ["half"]
 # within_seconds = 10
 

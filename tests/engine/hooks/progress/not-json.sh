@@ -1,6 +1,6 @@
 # when = "reports something that is no JSON object"
 # verdict = "PASSED"
-# then = "It is ignored."
+# then = "It is passed over."
 # progress = ["half"]
 # within_seconds = 10
 

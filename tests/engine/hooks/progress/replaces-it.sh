@@ -1,7 +1,7 @@
 # when = "replaces its file of progress by another"
 # verdict = "PASSED"
 # then = "It is read from its beginning."
-# do = "Append."
+# is_told = false
 # last_progress = "two"
 # within_seconds = 10
 

@@ -1,6 +1,6 @@
 # when = "reports numbers, objects and `null` where texts should be"
 # verdict = "PASSED"
-# then = "They are shown as JSON; `null` is nothing."
+# then = "They are shown as JSON."
 # progress = ["7"]
 # within_seconds = 10
 

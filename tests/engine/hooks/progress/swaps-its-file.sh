@@ -1,6 +1,7 @@
 # when = "swaps its file of progress for a link, and back, again and again"
 # verdict = "PASSED"
 # then = "No link is followed."
+# is_told = false
 # within_seconds = 10
 
 echo '{"status": "good"}' > good

@@ -1,6 +1,7 @@
 # when = "reports thirty megabytes of `{}`"
 # verdict = "PASSED"
 # then = "The same."
+# is_told = false
 # slow = true
 # progress_count = 1000
 # dropped_count = 9999000

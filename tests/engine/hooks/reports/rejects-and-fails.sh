@@ -1,7 +1,7 @@
-# when = "rejects and ends with an exit code other than 0"
+# when = "rejects, and ends with another exit code than 0"
 # verdict = "REJECTED"
 # says = "too coarse"
-# then = "A rejection wins over the exit code."
+# then = "The rejection counts."
 # within_seconds = 10
 
 echo '{"status": "rejected", "message": "too coarse"}' >> progress.jsonl

@@ -1,8 +1,8 @@
-# when = "rejects, and reports other progress afterwards"
+# when = "rejects, and then reports that all is well"
 # verdict = "REJECTED"
 # says = "too coarse"
-# then = "A rejection is not taken back by a later line."
-# do = "Reject at the end."
+# then = "A rejection is not taken back."
+# do = "Reject when you are sure."
 # within_seconds = 10
 
 echo '{"status": "rejected", "message": "too coarse"}' >> progress.jsonl

@@ -2,6 +2,7 @@
 # verdict = "REJECTED"
 # says = "too coarse"
 # then = "A rejection wins over an error."
+# is_told = false
 # within_seconds = 10
 
 echo '{"status": "rejected", "message": "too coarse"}' >> progress.jsonl

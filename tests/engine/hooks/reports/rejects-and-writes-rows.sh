@@ -1,4 +1,4 @@
-# when = "rejects and writes rows"
+# when = "rejects, and writes rows, be they wrong"
 # verdict = "REJECTED"
 # says = "too coarse"
 # then = "The rows are not looked at."

@@ -1,4 +1,4 @@
-# when = "rejects another record than the one it was given"
+# when = "rejects another record than its own"
 # verdict = "PASSED"
 # then = "That is not about this one."
 # do = "Use the `id` of `records.jsonl`."

@@ -1,4 +1,4 @@
-# when = "gives `NaN`, tabs or letters in another encoding with its rejection"
+# when = "rejects in a line with `NaN`, a tab or another encoding than UTF-8"
 # verdict = "REJECTED"
 # says = "caf�"
 # then = "It counts all the same."

@@ -1,4 +1,4 @@
-# when = "writes `rejections.jsonl` as something else than lines with an `id`"
+# when = "writes anything but lines with an `id` into `rejections.jsonl`"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "rejections.jsonl line 1: expected a JSON object"

@@ -1,4 +1,4 @@
-# when = "writes `Rejected` or `REJECTED`"
+# when = "rejects with `Rejected` or `REJECTED`"
 # verdict = "REJECTED"
 # says = "too coarse"
 # within_seconds = 10

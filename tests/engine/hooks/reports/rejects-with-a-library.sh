@@ -1,8 +1,8 @@
-# when = "gives a reason of 5 MB in `progress.jsonl`"
+# when = "gives a reason of more than a megabyte in `progress.jsonl`"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "progress.jsonl line 1: expected a line of at most 1048576 bytes, found a longer one that may be a rejection"
-# then = "It cannot be read, and must not be missed."
+# then = "What may be a rejection is not passed over."
 # do = "Put details into the log."
 # within_seconds = 10
 

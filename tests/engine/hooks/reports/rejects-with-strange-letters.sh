@@ -1,4 +1,4 @@
-# when = "gives a reason with control characters, NUL, half of a character"
+# when = "gives a reason with NUL or half of a character"
 # verdict = "REJECTED"
 # says = "a�b"
 # then = "They are replaced."

@@ -1,4 +1,4 @@
-# when = "rejects and gives no reason"
+# when = "rejects, and gives no reason"
 # verdict = "REJECTED"
 # says = "the hook gave no reason"
 # do = "Say what to correct."

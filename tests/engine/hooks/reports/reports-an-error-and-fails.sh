@@ -1,8 +1,7 @@
-# when = "reports an error and ends with an exit code other than 0"
+# when = "reports an error, and ends with another exit code than 0"
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "the hook exited with code 1; it says: no model"
-# then = "Both are in the message."
 # within_seconds = 10
 
 echo '{"id": "'$ID'", "error": "no model"}' > errors.jsonl

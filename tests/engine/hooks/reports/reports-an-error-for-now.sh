@@ -1,8 +1,8 @@
-# when = "reports an error with `\"retryable\": true`"
+# when = "reports an error that is `retryable`"
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "no licence at the moment"
-# then = "It is not tried again by itself: the mark is for people, who can say RetryRun."
+# then = "It is not run again by itself; whoever reads it can say `osa-grpc run retry`."
 # retryable = true
 # within_seconds = 10
 

@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "HOOK_EXIT"
 # says = "no model for this"
-# then = "The message is the error's."
+# then = "Rows do not count then."
 # within_seconds = 10
 
 echo '{"id": "'$ID'", "error": "no model for this"}' > errors.jsonl

@@ -1,9 +1,9 @@
-# when = "leaves its file of rows empty"
+# when = "leaves its file empty"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "expected a value, found the end of the file"
-# then = "An empty file may be one whose writer was cut off."
-# do = "Write `[]`."
+# then = "Its writer may have been cut off."
+# do = "Write `[]` if there are no rows."
 # within_seconds = 10
 
 : > features.json

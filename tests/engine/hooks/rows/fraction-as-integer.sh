@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "field count: expected an integer between -2^63 and 2^63-1, found 2.7"
-# then = "2.0 is an integer, 2.7 is not."
+# then = "2.0 would be one."
 # do = "Round it, or declare the column as NUMBER."
 # within_seconds = 10
 

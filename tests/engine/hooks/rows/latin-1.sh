@@ -1,4 +1,4 @@
-# when = "writes a text in Latin-1 or another encoding that is not UTF-8"
+# when = "writes a text in Latin-1 or another encoding"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "features.json line 1, row 1, field label: expected UTF-8, found other bytes"

@@ -1,4 +1,4 @@
-# when = "leaves out a column that is `required`, be it in one row only"
+# when = "leaves out a column that is `required`, or writes `null` there, in any row"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "features.json line 1, row 1, field score: expected a finite number, found no such key"

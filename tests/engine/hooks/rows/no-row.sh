@@ -1,6 +1,6 @@
 # when = "writes `[]` or `null`"
 # verdict = "PASSED"
-# then = "No rows. Those it had for this record before, if any, are gone."
+# then = "It has no rows about this record."
 # rows = "[]"
 # within_seconds = 10
 

@@ -1,4 +1,4 @@
-# when = "writes the NUL character into a text"
+# when = "writes a NUL character, in a text or anywhere in an OBJECT or ARRAY"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "field label: expected a string without the NUL character"

@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "field detail: expected an object without the NUL character"
-# do = "Remove it."
+# is_told = false
 # within_seconds = 10
 
 cat > features.json << 'END'

@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "field score: expected a finite number, found null"
-# do = "As above."
+# is_told = false
 # within_seconds = 10
 
 echo '[{"score": null}]' > features.json

@@ -1,6 +1,6 @@
 # when = "writes one object instead of a list"
 # verdict = "PASSED"
-# then = "One row."
+# then = "That is one row."
 # rows = "[{\"score\": 1}]"
 # within_seconds = 10
 

@@ -1,6 +1,6 @@
-# when = "writes a column in some rows only, which is not `required`"
+# when = "leaves out a column that is not `required` in some rows"
 # verdict = "PASSED"
-# then = "Where it is missing there is NULL."
+# then = "It is NULL there."
 # rows = "[{\"score\": 1, \"label\": null}, {\"score\": 2, \"label\": \"b\"}]"
 # within_seconds = 10
 

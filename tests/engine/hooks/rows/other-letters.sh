@@ -1,8 +1,8 @@
-# when = "writes a column's name with other letters (`Score`)"
+# when = "writes a column's name in other letters"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "field Score: expected the declared columns only, found an unknown key"
-# then = "Names are compared exactly."
+# do = "Names are compared letter by letter."
 # within_seconds = 10
 
 echo '[{"Score": 1}]' > features.json

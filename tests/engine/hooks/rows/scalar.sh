@@ -1,4 +1,4 @@
-# when = "writes a number, a text or `true` instead of rows"
+# when = "writes a single number, text or `true`"
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "expected rows as an array of objects, one object or null, found 42, which belongs to no column"

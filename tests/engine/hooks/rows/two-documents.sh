@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "BAD_OUTPUT"
 # says = "features.json line 2: expected the end of the file, found ["
-# do = "Write the file once; or use `features.jsonl`."
+# do = "Write it once."
 # within_seconds = 10
 
 echo '[{"score": 1}]' >> features.json

@@ -1,9 +1,8 @@
-# when = "is stopped for its time, and then ends with exit code 0"
+# when = "is stopped for its time, and ends with exit code 0"
 # verdict = "FAILED"
 # kind = "TIMEOUT"
 # says = "longer than the 1 s"
-# then = "It was too late."
-# do = "As above."
+# do = "Raise `timeoutSeconds`."
 # limits = { timeout_seconds = 1 }
 # retries = ["TIMEOUT"]
 # within_seconds = 12

@@ -1,4 +1,4 @@
-# when = "ignores the stop signal when somebody cancels the run"
+# when = "ignores the stop signal when the run is cancelled"
 # verdict = "CANCELLED"
 # then = "It is killed `stop_grace_seconds` after the signal."
 # cancelled = true

@@ -1,9 +1,9 @@
-# when = "rejects, and then does not end"
+# when = "rejects and does not end"
 # verdict = "FAILED"
 # kind = "TIMEOUT"
 # says = "longer than the 1 s"
 # then = "Time comes before a rejection."
-# do = "End after rejecting."
+# do = "End after you have rejected."
 # limits = { timeout_seconds = 1 }
 # retries = ["TIMEOUT"]
 # within_seconds = 12

@@ -1,6 +1,6 @@
 # when = "rejects, or ends well, while the run is being cancelled"
 # verdict = "CANCELLED"
-# then = "Somebody has decided already."
+# then = "Whoever cancelled has decided."
 # cancelled = true
 # within_seconds = 10
 

@@ -2,7 +2,7 @@
 # verdict = "FAILED"
 # kind = "TIMEOUT"
 # says = "longer than the 1 s"
-# do = "As above."
+# is_told = false
 # limits = { timeout_seconds = 1 }
 # retries = ["TIMEOUT"]
 # within_seconds = 14
