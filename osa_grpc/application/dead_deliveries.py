@@ -26,14 +26,16 @@ class DeadDeliveries:
         """Look until cancelled."""
         self.ready.set()
         while True:
-            before, self.count = self.count, await through_outages(self._counted)
-            if self.count > before:
-                _LOG.warning(
-                    "dead deliveries",
-                    count=self.count,
-                    see="osa-grpc delivery list --filter 'state = DEAD'",
-                )
+            await self.look()
             await asyncio.sleep(self._every.total_seconds())
+
+    async def look(self) -> None:
+        """Count them, and warn when there are more than before."""
+        before, self.count = self.count, await through_outages(self._counted)
+        if self.count > before:
+            _LOG.warning(
+                "dead deliveries", count=self.count, see="osa-grpc delivery list --filter 'state = DEAD'"
+            )
 
     async def _counted(self) -> int:
         async with self._storage.reading() as tx:

@@ -1,7 +1,9 @@
 -- name: find
 -- $1 hook
 SELECT t.hook, used.definition, used.convention_count, used.created_at, used.updated_at, judged.*
-FROM osa.feature_table AS t
+FROM (
+    SELECT DISTINCT hook FROM osa.convention_feature_table WHERE hook = $1
+) AS t
 CROSS JOIN LATERAL (
     SELECT
         count(*) AS convention_count, min(c.created_at) AS created_at, max(c.created_at) AS updated_at,
@@ -18,13 +20,15 @@ CROSS JOIN LATERAL (
     FROM osa.hook_execution AS e
     WHERE e.hook = t.hook AND e.verdict IS NOT NULL
 ) AS judged
-WHERE t.hook = $1
 
 -- name: list
 -- $1 the last hook before the page, or null; $2 how many
 SELECT t.hook, used.definition, used.convention_count, used.created_at, used.updated_at, judged.*
 FROM (
-    SELECT hook FROM osa.feature_table WHERE hook > coalesce($1::text, '') ORDER BY hook LIMIT $2
+    SELECT DISTINCT hook FROM osa.convention_feature_table
+    WHERE hook > coalesce($1::text, '')
+    ORDER BY hook
+    LIMIT $2
 ) AS t
 CROSS JOIN LATERAL (
     SELECT
