@@ -7,6 +7,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from osa_grpc.domain.errors import BadOutputError
@@ -25,9 +26,22 @@ _POLL_SECONDS: Final = 0.05
 _BATCH_BYTES: Final = 32 * 1024
 _MAX_LINE_BYTES: Final = 64 * 1024
 _AFTER_END_SECONDS: Final = 10.0
+_LEISURE: Final = 3
+"""After a full batch it rests so many times as long as that took: progress without end is not worth a processor."""
 _MAX_STEP: Final = 256
 _MAX_STATUS: Final = 256
 _MAX_MESSAGE: Final = 4096
+
+
+class _Entry(msgspec.Struct):
+    """A line of progress, whatever the values are."""
+
+    step: object = None
+    status: object = None
+    message: object = None
+
+
+_decode: Final = msgspec.json.Decoder(_Entry).decode
 
 
 class ProgressTail:
@@ -59,8 +73,9 @@ class ProgressTail:
                     if is_last and self._decoding_seconds > _AFTER_END_SECONDS:
                         self._warn("there is more of it than can be read after the container's end")
                         return
-                    await self._hand_on(self._lines.feed(data), hand_on)
-                    await asyncio.sleep(0)  # a line may be long, and others want to run
+                    took_seconds = await self._hand_on(self._lines.feed(data), hand_on)
+                    if len(data) == _BATCH_BYTES and not ended.is_set():
+                        await asyncio.sleep(_LEISURE * took_seconds)
                 if is_last:
                     await self._hand_on(self._lines.end(), hand_on)
                     return
@@ -76,25 +91,46 @@ class ProgressTail:
         self,
         lines: Iterable[bytes | LongLine],
         hand_on: Callable[[Sequence[HookProgress]], Awaitable[None]],
-    ) -> None:
-        began_at = time.monotonic()
-        batch = [progress for line in lines if (progress := self._progress_of(line)) is not None]
-        self._decoding_seconds += time.monotonic() - began_at
+    ) -> float:
+        """Decode and hand on; how long the decoding took. In a thread: a batch of tiny lines keeps a processor busy for a while."""
+        batch, took_seconds = await asyncio.to_thread(self._decoded, lines)
+        self._decoding_seconds += took_seconds
         if batch:
             await hand_on(batch)
+        return took_seconds
+
+    def _decoded(self, lines: Iterable[bytes | LongLine]) -> tuple[list[HookProgress], float]:
+        began_at = time.monotonic()
+        batch = [progress for line in lines if (progress := self._progress_of(line)) is not None]
+        return batch, time.monotonic() - began_at
 
     def _progress_of(self, line: bytes | LongLine) -> HookProgress | None:
+        entry = self._entry_of(line)
+        if entry is None:
+            return None
+        # Of the right types already, and there may be millions.
+        return HookProgress.model_construct(
+            step=as_text(entry.step, max_length=_MAX_STEP),
+            status=as_text(entry.status, max_length=_MAX_STATUS),
+            message=as_text(entry.message, max_length=_MAX_MESSAGE),
+        )
+
+    def _entry_of(self, line: bytes | LongLine) -> _Entry | None:
+        if isinstance(line, LongLine):
+            return self._leniently(line)
+        try:
+            return _decode(line)
+        except (msgspec.DecodeError, ValueError, RecursionError):
+            return self._leniently(line)
+
+    def _leniently(self, line: bytes | LongLine) -> _Entry | None:
         if isinstance(line, bytes) and not line.strip():
             return None
         entry = json_object(line)
         if entry is None:
             self._warn("a line of progress is no JSON object, or too long")
             return None
-        return HookProgress(
-            step=as_text(entry.get("step"), max_length=_MAX_STEP),
-            status=as_text(entry.get("status"), max_length=_MAX_STATUS),
-            message=as_text(entry.get("message"), max_length=_MAX_MESSAGE),
-        )
+        return _Entry(step=entry.get("step"), status=entry.get("status"), message=entry.get("message"))
 
     def _read(self) -> bytes:
         """The next bytes, as many as make a batch; none if there is nothing new."""

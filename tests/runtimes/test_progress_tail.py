@@ -145,3 +145,28 @@ async def test_what_is_left_at_the_end_is_read_for_a_while_only(
         await ProgressTail(directory=tmp_path, max_bytes=2**28).follow(take, ended=ended)
     assert 0 < len(seen) < 100_000
     assert len(logs) == 1
+
+
+async def test_tiny_lines_without_end_leave_the_event_loop_to_others(tmp_path: Path) -> None:
+    (tmp_path / "progress.jsonl").write_text("{}\n" * 100_000)
+    ended, enough = asyncio.Event(), asyncio.Event()
+    batches = beats = 0
+
+    async def take(_: Sequence[HookProgress]) -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 8:
+            enough.set()
+
+    async def beat() -> None:
+        nonlocal beats
+        while not enough.is_set():
+            await asyncio.sleep(0.001)
+            beats += 1
+
+    tail = ProgressTail(directory=tmp_path, max_bytes=2**28)
+    following = asyncio.create_task(tail.follow(take, ended=ended))
+    await beat()
+    ended.set()
+    await following
+    assert beats > 3 * 8
