@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 _log = structlog.get_logger(__name__)
 
 _DESCRIBE_SECONDS: Final = 2.0
+_ASK_AGAIN_SECONDS: Final = 300.0
 _BACK_WITHIN_SECONDS: Final = 10.0  # how long cleaning up waits for an engine that is away
 _UNIX: Final = "unix://"
 _STATES: Final[Mapping[str, ContainerState]] = {
@@ -63,6 +64,7 @@ class DockerEngine:
         self.docker_host = docker_host
         self._logins = logins or RegistryLogins()
         self._seen: SeenEngine | None = None
+        self._asked_at: float | None = None
 
     async def __aenter__(self) -> Self:
         """Open the client; nothing is asked yet.
@@ -93,10 +95,17 @@ class DockerEngine:
 
     async def describe(self) -> EngineDescription | None:
         """Return what it is, or None if it does not answer within two seconds."""
+        until = asyncio.get_running_loop().time() + _DESCRIBE_SECONDS
         try:
-            return (await self._look(within_seconds=_DESCRIBE_SECONDS)).description
+            async with engine_call("answer", within_seconds=_DESCRIBE_SECONDS):
+                await self._ping()
         except EngineError:
+            self._asked_at = None
             return None
+        # Podman takes a second to say what it is, and starts programs for it: asked seldom, and not waited for if it is known.
+        with contextlib.suppress(EngineError):
+            await self._known(within_seconds=until - asyncio.get_running_loop().time())
+        return None if self._seen is None else self._seen.description
 
     async def described(self) -> EngineDescription:
         """Return what it is, as known since it last answered. Raises EngineError."""
@@ -173,20 +182,29 @@ class DockerEngine:
         await self._known()
         await copy_within(self._docker, directory, source=source, target=target, labels=labels)
 
-    async def _known(self) -> SeenEngine:
-        return self._seen or await self._look(within_seconds=CALL_SECONDS)
+    async def _ping(self) -> None:
+        async with self._docker.session.get(f"{self._docker.docker_host}/_ping") as answer:
+            answer.raise_for_status()
 
-    async def _look(self, *, within_seconds: float) -> SeenEngine:
-        known, self._seen = self._seen, None
+    async def _known(self, *, within_seconds: float = CALL_SECONDS) -> SeenEngine:
+        """Return what it said last, if that is not long ago and it has not been away since."""
+        now = asyncio.get_running_loop().time()
+        if (
+            self._seen is not None
+            and self._asked_at is not None
+            and now < self._asked_at + _ASK_AGAIN_SECONDS
+        ):
+            return self._seen
         async with engine_call("say what it is", within_seconds=within_seconds):
-            self._seen = await ask_engine(self._docker)
-        if self._seen.traits.unlimited and (known is None or known.traits != self._seen.traits):
+            seen = await ask_engine(self._docker)
+        if seen.traits.unlimited and (self._seen is None or self._seen.traits != seen.traits):
             _log.warning(
                 "the container engine cannot limit what hooks use",
-                engine=self._seen.description.description,
-                unlimited=list(self._seen.traits.unlimited),
+                engine=seen.description.description,
+                unlimited=list(seen.traits.unlimited),
             )
-        return self._seen
+        self._seen, self._asked_at = seen, now
+        return seen
 
     @contextlib.asynccontextmanager
     async def _letting_go(
@@ -214,7 +232,7 @@ class DockerEngine:
                     await stop(held.container, grace)
                 await remove(held.container)
             except EngineError as error:
-                self._seen = None
+                self._asked_at = None
                 if asyncio.get_running_loop().time() > until:
                     _log.warning("a container could not be removed", container=held.id, reason=str(error))
                     return

@@ -7,11 +7,13 @@ asked in its own words. docs/operating.md has the same differences as a table.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from osa_grpc.application.ports import EngineDescription
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import aiodocker
 
 Resource = Literal["memory", "processors", "processes"]
@@ -48,17 +50,15 @@ class SeenEngine:
 async def ask_engine(docker: aiodocker.Docker) -> SeenEngine:
     """Ask an engine what it is. Raises what aiodocker raises."""
     version = await docker.version()
-    info = await docker.system.info()
-    names = " ".join(str(part.get("Name", "")) for part in version.get("Components") or ())
-    if "podman" in names.lower():
-        traits = await _traits_of_podman(docker)
+    components = " ".join(str(part.get("Name", "")) for part in version.get("Components") or ())
+    if "podman" in components.lower():
+        async with docker.session.get(f"{docker.docker_host}/{docker.api_version}/libpod/info") as answer:
+            answer.raise_for_status()
+            host = (await answer.json())["host"]
+        traits, cpus, memory_bytes = _traits_of_podman(host), host["cpus"], host["memTotal"]
     else:
-        traits = EngineTraits(
-            product="docker",
-            is_rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
-            unlimited=tuple(name for key, name in _ANSWERS.items() if not info.get(key, True)),
-            tells_out_of_memory=True,
-        )
+        info = await docker.system.info()
+        traits, cpus, memory_bytes = _traits_of_docker(info), info["NCPU"], info["MemTotal"]
     words = [
         f"{traits.product} {version['Version']} {version['Os']}/{version['Arch']}",
         *(["rootless"] if traits.is_rootless else []),
@@ -66,18 +66,22 @@ async def ask_engine(docker: aiodocker.Docker) -> SeenEngine:
     ]
     return SeenEngine(
         description=EngineDescription(
-            description=", ".join(words),
-            cpus=float(info["NCPU"]),
-            memory_bytes=int(info["MemTotal"]),
+            description=", ".join(words), cpus=float(cpus), memory_bytes=int(memory_bytes)
         ),
         traits=traits,
     )
 
 
-async def _traits_of_podman(docker: aiodocker.Docker) -> EngineTraits:
-    async with docker.session.get(f"{docker.docker_host}/{docker.api_version}/libpod/info") as answer:
-        answer.raise_for_status()
-        host = (await answer.json())["host"]
+def _traits_of_docker(info: Mapping[str, Any]) -> EngineTraits:
+    return EngineTraits(
+        product="docker",
+        is_rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
+        unlimited=tuple(name for key, name in _ANSWERS.items() if not info.get(key, True)),
+        tells_out_of_memory=True,
+    )
+
+
+def _traits_of_podman(host: Mapping[str, Any]) -> EngineTraits:
     controllers = host.get("cgroupControllers") or ()
     unlimited = tuple(name for key, name in _CONTROLLERS.items() if key not in controllers)
     return EngineTraits(
