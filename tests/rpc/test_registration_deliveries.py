@@ -16,7 +16,7 @@ from osa_grpc.application.registration import (
 )
 from osa_grpc.application.storage_ports import Transaction, WorkerId
 from osa_grpc.domain.convention import ConventionState
-from osa_grpc.domain.errors import UnavailableError
+from osa_grpc.domain.errors import OsaError, ResourceExhaustedError, UnavailableError
 from osa_grpc.domain.events import ConventionRegistered, DomainEvent
 from osa_grpc.storage.database import Database
 from osa_grpc.storage.doorbell import Doorbell
@@ -138,11 +138,18 @@ async def test_a_worker_killed_before_its_commit_leaves_the_work_to_another(
     await settled(deliveries, connection)
 
 
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        UnavailableError("another transaction is in the way", reason="DATABASE_BUSY"),
+        ResourceExhaustedError("the disk is full", reason="DATABASE_DISK_FULL"),
+    ],
+)
 async def test_a_delivery_that_something_is_in_the_way_of_is_postponed_and_does_not_count(
-    deliveries: Deliveries, connection: Connection
+    deliveries: Deliveries, connection: Connection, obstacle: OsaError
 ) -> None:
     async def busy(_tx: Transaction, _event: DomainEvent) -> None:
-        raise UnavailableError("another transaction is in the way", reason="DATABASE_BUSY")
+        raise obstacle
 
     storage = await deliveries.storage()
     async with storage.transaction() as tx:
@@ -150,5 +157,19 @@ async def test_a_delivery_that_something_is_in_the_way_of_is_postponed_and_does_
     worker = await deliveries.worker("one", busy)
     assert await worker.deliver_one()
     row = await connection.fetchrow("SELECT state, attempts, last_error, leased_by FROM osa.delivery")
-    assert tuple(row) == ("PENDING", 0, "another transaction is in the way", None)
+    assert tuple(row) == ("PENDING", 0, str(obstacle), None)
     assert not await worker.deliver_one()  # not due yet
+
+
+async def test_an_error_of_whatever_length_and_letters_is_kept_within_bounds(
+    deliveries: Deliveries, connection: Connection
+) -> None:
+    async def failing(_tx: Transaction, _event: DomainEvent) -> None:
+        raise ValueError("\x00" + 10_000 * "é")
+
+    async with (await deliveries.storage()).transaction() as tx:
+        await register_convention(tx, definition())
+    assert await (await deliveries.worker("one", failing)).deliver_one()
+    error = await connection.fetchval("SELECT last_error FROM osa.delivery")
+    assert error.startswith("ValueError: \N{REPLACEMENT CHARACTER}éé")
+    assert len(error) == 4096

@@ -13,10 +13,12 @@ from osa_grpc.domain.convention import (
     FileRequirements,
     ReviewMode,
 )
+from osa_grpc.domain.delivery import Delivery, DeliveryState
 from osa_grpc.domain.deposition import Deposition, DepositionFile, DepositionState
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.feature import FeatureTable
 from osa_grpc.domain.hook import Cardinality, HookDefinition, OciConfig, OciLimits, TableFeatureSpec
+from osa_grpc.domain.hook_summary import HookSummary, HookUse, VerdictCounts
 from osa_grpc.domain.names import ConventionRef, RecordRef
 from osa_grpc.domain.record import Record
 from osa_grpc.domain.run import (
@@ -152,6 +154,28 @@ deposition_files = st.builds(
     sha256=hex_digests,
     media_type=plain_text,
     created_at=instants,
+)
+hook_summaries = st.builds(
+    HookSummary,
+    definition=hooks,
+    convention_count=st.integers(1, 2**31 - 1),
+    verdict_counts=st.builds(VerdictCounts, passed=counts, rejected=counts, failed=counts),
+    created_at=instants,
+    updated_at=instants,
+)
+hook_uses = st.builds(HookUse, convention=convention_refs, definition=hooks, created_at=instants)
+deliveries = st.builds(
+    Delivery,
+    id=st.integers(1, 2**63 - 1),
+    event_type=plain_text,
+    key=plain_text,
+    handler=plain_text,
+    state=st.sampled_from(DeliveryState),
+    attempts=counts,
+    last_error=st.none() | some_text,
+    next_attempt_at=st.none() | instants,
+    created_at=instants,
+    updated_at=instants,
 )
 records = st.builds(
     Record,

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from osa_grpc.domain.column import ColumnDef, ColumnType, QueryColumn
 from osa_grpc.domain.convention import Convention, ConventionDefinition
+from osa_grpc.domain.delivery import Delivery
 from osa_grpc.domain.deposition import Deposition, DepositionFile
 from osa_grpc.domain.feature import FeatureTable
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.filter import CellValue, FeatureRow
 from osa_grpc.domain.hook import HookDefinition
+from osa_grpc.domain.hook_summary import HookSummary, HookUse
 from osa_grpc.domain.record import Record
 from osa_grpc.domain.run import Run
 from osa_grpc.domain.run_event import RunEvent
@@ -25,6 +27,7 @@ from osa_grpc.wire.column_codec import (
     query_column_to_proto,
 )
 from osa_grpc.wire.convention_codec import convention_from_proto, convention_to_proto, definition_from_proto
+from osa_grpc.wire.delivery_codec import delivery_from_proto, delivery_to_proto
 from osa_grpc.wire.deposition_codec import (
     deposition_from_proto,
     deposition_to_proto,
@@ -38,6 +41,12 @@ from osa_grpc.wire.feature_codec import (
     row_to_proto,
 )
 from osa_grpc.wire.hook_codec import hook_from_proto, hook_to_proto
+from osa_grpc.wire.hook_summary_codec import (
+    hook_summary_from_proto,
+    hook_summary_to_proto,
+    hook_use_from_proto,
+    hook_use_to_proto,
+)
 from osa_grpc.wire.record_codec import record_from_proto, record_to_proto
 from osa_grpc.wire.run_codec import run_from_proto, run_to_proto
 from osa_grpc.wire.run_event_codec import run_event_from_proto, run_event_to_proto
@@ -104,6 +113,21 @@ def test_a_run_comes_back(run: Run) -> None:
 @given(some.run_events)
 def test_a_run_event_comes_back(event: RunEvent) -> None:
     assert run_event_from_proto(sent(run_event_to_proto(event)), at=AT) == event
+
+
+@given(some.hook_summaries)
+def test_a_hook_of_conventions_comes_back(hook: HookSummary) -> None:
+    assert hook_summary_from_proto(sent(hook_summary_to_proto(hook)), at=AT) == hook
+
+
+@given(some.hook_uses)
+def test_the_use_of_a_hook_comes_back(use: HookUse) -> None:
+    assert hook_use_from_proto(sent(hook_use_to_proto(use)), at=AT) == use
+
+
+@given(some.deliveries)
+def test_a_delivery_comes_back(delivery: Delivery) -> None:
+    assert delivery_from_proto(sent(delivery_to_proto(delivery)), at=AT) == delivery
 
 
 @given(some.feature_tables)
