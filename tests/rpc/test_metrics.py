@@ -35,6 +35,7 @@ async def test_calls_are_counted_by_method_and_code(server_settings: Settings) -
     assert f'osa_grpc_rpcs_total{{code="OK",method="{method}"}} 1.0' in text
     assert "osa_grpc_hooks_running 0.0" in text
     assert "osa_grpc_watched_runs 0.0" in text
+    assert "osa_grpc_dead_deliveries 0.0" in text
 
 
 async def test_attempts_that_are_made_again_are_counted_by_their_cause_and_ends_by_verdict(
