@@ -182,6 +182,7 @@ def _server_details(server: pb.ServerInfo) -> Pairs:
         ("metadata", f"up to {size(limits.max_metadata_bytes)}"),
         ("logs", f"up to {size(limits.max_log_bytes)} for each attempt of a hook"),
         ("outputs", f"up to {size(limits.max_output_bytes)}"),
+        ("rows", f"up to {limits.max_rows} for each execution of a hook"),
         ("retry memory", f"up to {size(limits.max_retry_memory_bytes)} for a hook that ran out of it"),
         ("request ids", f"kept for {seconds(limits.request_id_retention.ToTimedelta())}"),
     ]
