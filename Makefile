@@ -13,6 +13,8 @@ help:
 	@echo "make serve       the same data, served until Ctrl-C"
 	@echo "make test        run the tests, with a real Postgres and real containers (ARGS=... goes to pytest)"
 	@echo "make test-kills  kill a server at 50 random moments (KILLS=... says how many)"
+	@echo "make test-hooks  run the ill-behaved hooks, slow ones too; ROUNDS=20 runs them so many times"
+	@echo "make test-large-outputs  publish 2 GiB of rows with 256 MiB of memory"
 	@echo "make check       formatting, lint, types, import directions, the contract's own rules"
 	@echo "make format      format the code and the contract"
 	@echo "make proto       generate Python from the contract"
@@ -53,6 +55,12 @@ test: environment
 
 test-kills: environment
 	@OSA_TEST_KILLS=$${KILLS:-50} $(MAKE) --no-print-directory test ARGS="tests/system/test_killed_anytime.py -s"
+
+test-hooks: environment
+	@OSA_TEST_ROUNDS=$${ROUNDS:-1} $(MAKE) --no-print-directory test ARGS="tests/engine/test_ill_behaved_hooks.py $(ARGS)"
+
+test-large-outputs: environment
+	@OSA_TEST_OUTPUT_MIB=2048 $(MAKE) --no-print-directory test ARGS="tests/system/test_large_outputs.py $(ARGS)"
 
 check: environment build/googleapis
 	$(BIN)/ruff format --check

@@ -26,7 +26,7 @@ from tests.fixtures.postgres import PostgresServer
 from tests.fixtures.server_process import ServerProcess, Serving, serving_on
 from tests.fixtures.shell_images import build_shell_hook
 
-ROUNDS = int(os.environ.get("ROUNDS", "0"))
+ROUNDS = int(os.environ.get("OSA_TEST_ROUNDS", "0"))
 AT_ONCE = max(2, os.cpu_count() or 1)
 HOOKS = [one for hook in ill_behaved_hooks() for one in variants(hook) if ROUNDS or not hook.slow]
 SETTINGS = {
