@@ -9,7 +9,7 @@ from osa_grpc.application.judging import RowCount, judged
 from osa_grpc.application.ports import HookEnd, HookJob, HookOutputs
 from osa_grpc.application.retry_policy import Again, GiveUp, RetryRules, decide
 from osa_grpc.application.run_control import end_run
-from osa_grpc.application.run_steps import begin_again, close_log, hooks_have_passed
+from osa_grpc.application.run_steps import begin_again, hooks_have_passed
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.application.verdict import Judgement
 from osa_grpc.domain.convention import ReviewMode
@@ -210,7 +210,9 @@ class RunObserver:
                 execution = run.execution(self._job.hook.name)
                 if execution.is_over or execution.attempt > self._job.attempt:
                     return run  # the commit whose answer was cut off had happened
-                await close_log(tx, execution)
+                await tx.run_logs.close(
+                    self._job.execution, self._job.attempt, is_truncated=self._is_log_truncated
+                )
                 if run.state is RunState.CANCELLING:
                     return run
                 if again is not None:
