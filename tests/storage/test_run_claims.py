@@ -188,7 +188,7 @@ async def test_runs_that_wait_for_their_time_cost_a_claim_nothing(
     await connection.execute(
         """
         INSERT INTO osa.run (id, source, convention_id, convention_version, state, created_at, waits_until)
-        SELECT gen_random_uuid(), source, convention_id, convention_version, 'RUNNING', created_at, now() + n * interval '1 s'
+        SELECT gen_random_uuid(), source, convention_id, convention_version, 'RUNNING', created_at, now() + n * interval '1 h'
         FROM osa.run CROSS JOIN generate_series(1, 20000) AS n
         """
     )
