@@ -68,9 +68,10 @@ class ProgressTail:
         try:
             while True:
                 is_last = ended.is_set()  # before reading: what it wrote until then is there now
-                self._decoding_seconds = 0.0
                 while data := self._read():
-                    if is_last and self._decoding_seconds > _AFTER_END_SECONDS:
+                    if not ended.is_set():
+                        self._decoding_seconds = 0.0
+                    elif self._decoding_seconds > _AFTER_END_SECONDS:
                         self._warn("there is more of it than can be read after the container's end")
                         return
                     took_seconds = await self._hand_on(self._lines.feed(data), hand_on)

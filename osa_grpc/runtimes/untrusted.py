@@ -159,7 +159,10 @@ def as_text(value: object, *, max_length: int) -> str:
     text = value if isinstance(value, str) else _json_text(value)
     if text.isascii() and "\x00" not in text:
         return text[:max_length]
-    text = text[:max_length].replace("\x00", "\N{REPLACEMENT CHARACTER}")
+    text = text[:max_length]
+    if text.isascii() and "\x00" not in text:
+        return text
+    text = text.replace("\x00", "\N{REPLACEMENT CHARACTER}")
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")  # halves of characters
 
 

@@ -129,17 +129,20 @@ async def test_a_hole_of_terabytes_is_not_read(tmp_path: Path) -> None:
     assert [entry["reason"] for entry in logs] == [f"it has {2**40} bytes, at most 1000 are read"]
 
 
+@pytest.mark.parametrize("has_ended_before", [True, False])
 async def test_what_is_left_at_the_end_is_read_for_a_while_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_ended_before: bool
 ) -> None:
     monkeypatch.setattr(progress_tail, "_AFTER_END_SECONDS", 0.0)
     (tmp_path / "progress.jsonl").write_text(line("a") * 100_000)
     ended = asyncio.Event()
-    ended.set()
+    if has_ended_before:
+        ended.set()
     seen: list[HookProgress] = []
 
     async def take(lines: Sequence[HookProgress]) -> None:
         seen.extend(lines)
+        ended.set()
 
     with capture_logs() as logs:
         await ProgressTail(directory=tmp_path, max_bytes=2**28).follow(take, ended=ended)

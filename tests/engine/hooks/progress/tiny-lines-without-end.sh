@@ -3,8 +3,7 @@
 # then = "The same."
 # is_told = false
 # slow = true
-# progress_count = 1000
-# dropped_count = 9999000
+# last_progress = ""
 # within_seconds = 60
 
 yes '{}' | head -c 30000000 > progress.jsonl
