@@ -188,9 +188,11 @@ def test_a_run_is_cancelled(osa: Osa, moods: str) -> None:
 @pytest.fixture
 def reviewed_moods(osa: Osa, convention_file: Path, look_image: str) -> str:
     """The name of a convention whose runs a person reviews."""
-    convention = {**CONVENTION, "name": "conventions/reviewed-moods@1.0.0", "review": "REVIEW_MODE_MANUAL"}
+    convention = json.loads(json.dumps(CONVENTION))
+    convention |= {"name": "conventions/reviewed-moods@1.0.0", "review": "REVIEW_MODE_MANUAL"}
+    convention["hooks"][0]["name"] = "glance"
     convention_file.write_text(json.dumps(convention))
-    result = osa("convention", "register", convention_file, "--image", f"look={look_image}")
+    result = osa("convention", "register", convention_file, "--image", f"glance={look_image}")
     assert result.exit_code == 0, result.output
     assert "review:" in result.stdout
     return "reviewed-moods@1.0.0"
