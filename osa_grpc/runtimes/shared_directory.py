@@ -16,6 +16,7 @@ import structlog
 
 from osa_grpc.runtimes.container_labels import PROOF_LABEL, SERVER_LABEL
 from osa_grpc.runtimes.engine import DirectoryNotSeenError, EngineError
+from osa_grpc.runtimes.finishing import finish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,8 @@ class SharedDirectory:
         async with self._proving:
             now = asyncio.get_running_loop().time()
             if not self._is_proved and now >= self._again_at:
-                self._trouble = await self._prove()
+                # To its end, so that whoever is cancelled leaves no container of it.
+                self._trouble = await finish(self._prove(), name="prove the data directory")
                 self._is_proved = self._trouble is None
                 self._again_at = now + _AGAIN_SECONDS
                 if self._trouble is not None:

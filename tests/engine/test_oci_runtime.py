@@ -21,6 +21,7 @@ from osa_grpc.runtimes.oci_attempt import OciRules
 from osa_grpc.runtimes.oci_runtime import OciRuntime
 from osa_grpc.runtimes.staging import container_user
 from tests.fixtures.hooks import Remembering, Workshop
+from tests.fixtures.host_paths import shared
 
 ENDLESS = 'trap "" TERM; echo up; while :; do sleep 1; done'
 
@@ -487,7 +488,7 @@ async def test_two_servers_on_one_engine_leave_each_other_alone(workshop: Worksh
         files=workshop.files,
         work_directory=tmp_path / "other",
         server_id=new_id(),
-        rules=OciRules(),
+        shared=shared(workshop.engine, tmp_path, workshop.server_id),
     )
     job = workshop.job(await workshop.image("echo up; while [ ! -e /osa/out/go ]; do sleep 0.05; done"))
     observer = Remembering()

@@ -48,7 +48,8 @@ def shared(workshop: Workshop, directory: Path, host_directory: Path | None = No
 
 async def empty_images(docker_host: str) -> int:
     async with aiodocker.Docker(url=docker_host) as docker:
-        return sum(image["Size"] == 0 for image in await docker.images.list(all=1))
+        images = await docker.images.list()
+        return sum(image["Size"] == 0 and "<none>:<none>" in (image["RepoTags"] or ()) for image in images)
 
 
 async def test_the_proof_leaves_nothing_behind(workshop: Workshop, tmp_path: Path, docker_host: str) -> None:
@@ -166,3 +167,12 @@ async def test_what_a_killed_server_left_of_its_proof_is_removed_by_the_next(
 async def test_those_who_ask_at_once_share_one_proof(workshop: Workshop, tmp_path: Path) -> None:
     directory = shared(workshop, tmp_path / "data")
     assert await asyncio.gather(*(directory.trouble() for _ in range(5))) == [None] * 5
+
+
+async def test_a_proof_that_is_cancelled_leaves_nothing(workshop: Workshop, tmp_path: Path) -> None:
+    for milliseconds in (1, 10, 30, 60, 100):
+        proving = asyncio.create_task(shared(workshop, tmp_path / "data").trouble())
+        await asyncio.wait({proving}, timeout=milliseconds / 1000)
+        proving.cancel()
+        await asyncio.wait({proving})
+        assert await workshop.containers() == []
