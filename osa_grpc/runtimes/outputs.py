@@ -161,11 +161,13 @@ class OutputDirectory:
             return None
         reason, unread = None, 0
         with stream:
-            for number, line in lines_of(stream, max_bytes=self._bounds.line_bytes, word=_REJECTED):
+            lines = lines_of(
+                stream, max_bytes=self._bounds.line_bytes, word=_REJECTED, may_matter=_may_reject
+            )
+            for number, line in lines:
                 if isinstance(line, LongLine):
                     unread = number if line.has_word else unread
-                # Only such a line is worth the work of decoding; `\u` could spell the word otherwise.
-                elif _REJECTED in line.lower() or b"\\u" in line:
+                elif _may_reject(line):
                     entry = json_object(line)
                     if (
                         entry is not None
@@ -179,3 +181,9 @@ class OutputDirectory:
             )
             raise bad_output(PROGRESS, message, line=unread)
         return reason
+
+
+def _may_reject(text: bytes) -> bool:
+    """Whether it is worth the work of decoding."""
+    # An escaped letter could spell the word otherwise.
+    return _REJECTED in text.lower() or b"\\u" in text

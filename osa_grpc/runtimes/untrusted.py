@@ -14,7 +14,7 @@ import msgspec
 from osa_grpc.domain.errors import BadOutput, BadOutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import BufferedReader
     from pathlib import Path
 
@@ -119,19 +119,35 @@ class Lines:
 
 
 def lines_of(
-    stream: BufferedReader, *, max_bytes: int, word: bytes = b""
+    stream: BufferedReader,
+    *,
+    max_bytes: int,
+    word: bytes = b"",
+    may_matter: Callable[[bytes], bool] = lambda _: True,
 ) -> Iterator[tuple[int, bytes | LongLine]]:
-    """Yield the lines that are not blank with their numbers, from 1; as `Lines` has them."""
+    """Yield the lines that are not blank with their numbers, from 1; as `Lines` has them.
+
+    `may_matter` is asked about many lines at once, and may say that none of them is wanted: there may be millions.
+    """
     lines = Lines(max_bytes=max_bytes, word=word)
     number = 0
     while data := stream.read(_READ_BYTES):
-        for line in lines.feed(data):
+        wanted, passed_over = (data, 0) if may_matter(data) else _ends_of(data)
+        for line in lines.feed(wanted):
             number += 1
             if isinstance(line, LongLine) or line.strip():
                 yield number, line
+            number, passed_over = number + passed_over, 0
     for line in lines.end():
         if isinstance(line, LongLine) or line.strip():
             yield number + 1, line
+
+
+def _ends_of(data: bytes) -> tuple[bytes, int]:
+    """Return data without its whole lines, and how many these were: its first may have begun before, its last may go on."""
+    first, newline, rest = data.partition(b"\n")
+    _, _, last = rest.rpartition(b"\n")
+    return first + newline + last, rest.count(b"\n")
 
 
 def json_object(line: bytes | LongLine) -> dict[str, object] | None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.domain.errors import BadOutputError
 from osa_grpc.domain.failure import FailureKind
+from osa_grpc.runtimes import untrusted
 from osa_grpc.runtimes.output_quota import OutputQuota
 from osa_grpc.runtimes.outputs import OutputBounds, OutputDirectory
 from osa_grpc.runtimes.staging import remove_tree
@@ -47,13 +51,19 @@ def outputs(folder: Path, **files: bytes) -> OutputDirectory:
         ({"progress__jsonl": b'{"status":"r\\u0065jected","message":"m"}'}, "m"),
         ({"progress__jsonl": b'rejected\n["rejected"]\n' + DEEP + b'rejected\n{"status":"ok"}'}, None),
         ({"progress__jsonl": b'{"message":"' + b"x" * 300 + b'"}\n{"status":"rejected","message":"m"}'}, "m"),
-        ({"progress__jsonl": b'{"status":"rejected","message":"a\\ud800b","score":NaN}'}, "a\N{REPLACEMENT CHARACTER}b"),
+        (
+            {"progress__jsonl": b'{"status":"rejected","message":"a\\ud800b","score":NaN}'},
+            "a\N{REPLACEMENT CHARACTER}b",
+        ),
         (
             {"progress__jsonl": b'{"status":"rejected","message":"caf\xe9\tau lait"}'},
             "caf\N{REPLACEMENT CHARACTER}\tau lait",
         ),
         ({"progress__jsonl": b'\xef\xbb\xbf{"status":"rejected","message":"m"}'}, "m"),
-        ({"rejections__jsonl": b'{"id":"d1","reason":{"a":"\\ud800","b":[NaN]}}'}, '{"a":"\N{REPLACEMENT CHARACTER}","b":[NaN]}'),
+        (
+            {"rejections__jsonl": b'{"id":"d1","reason":{"a":"\\ud800","b":[NaN]}}'},
+            '{"a":"\N{REPLACEMENT CHARACTER}","b":[NaN]}',
+        ),
         (
             {
                 "progress__jsonl": b'{"status":"rejected","message":"m"}',
@@ -88,6 +98,29 @@ def test_a_report_that_cannot_be_read_is_bad_output(tmp_path: Path, content: byt
     with pytest.raises(BadOutputError) as caught:
         outputs(tmp_path, rejections__jsonl=content).rejection()
     assert str(caught.value).startswith(message)
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"{}", b"", b" ", b"x" * 30, b"word", b"x" * 60 + b"Word", b"\n"]), max_size=40
+    ),
+    st.integers(1, 50),
+)
+def test_lines_that_do_not_matter_are_passed_over_and_counted(pieces: list[bytes], read_bytes: int) -> None:
+    text = b"\n".join(pieces)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(untrusted, "_READ_BYTES", read_bytes)
+        every, wanted = (
+            [
+                (number, line)
+                for number, line in untrusted.lines_of(
+                    BufferedReader(BytesIO(text)), max_bytes=40, word=b"word", may_matter=may_matter
+                )
+                if isinstance(line, untrusted.LongLine) or b"word" in line
+            ]
+            for may_matter in (lambda _: True, lambda data: b"word" in data.lower())
+        )
+    assert wanted == every
 
 
 @pytest.mark.parametrize("cut", [0, 1, 4, 8])
