@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON := python3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo serve test test-kills check proto format environment clean
+.PHONY: help demo serve test test-in-container test-kills check proto format environment clean
 
 help:
 	@echo "make demo        see it all work on real data, then clean up"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-kills  kill a server at 50 random moments (KILLS=... says how many)"
 	@echo "make test-hooks  run the ill-behaved hooks, slow ones too; ROUNDS=20 runs them so many times"
 	@echo "make test-large-outputs  publish 2 GiB of rows with 256 MiB of memory"
+	@echo "make test-in-container  run the tests in a container beside its engine, as root (ARGS=\"--user 1:1\": as another)"
 	@echo "make check       formatting, lint, types, import directions, the contract's own rules"
 	@echo "make format      format the code and the contract"
 	@echo "make proto       generate Python from the contract"
@@ -61,6 +62,10 @@ test-hooks: environment
 
 test-large-outputs: environment
 	@OSA_TEST_OUTPUT_MIB=2048 $(MAKE) --no-print-directory test ARGS="tests/system/test_large_outputs.py $(ARGS)"
+
+# The engine has the tests' files at other paths than they have, and is reached through a socket that is mounted.
+test-in-container: environment
+	@$(BIN)/python -m tests.in_container $(ARGS)
 
 check: environment build/googleapis
 	$(BIN)/ruff format --check
