@@ -38,6 +38,11 @@ class DiskRoom:
         """A sentence when no more than the reserve is left; None while there is room."""
         return self._shortage(0)
 
+    @property
+    def is_nearly_gone(self) -> bool:
+        """Whether half of the reserve has been used as well."""
+        return 2 * self.free_bytes < self._reserve_bytes
+
     def demand(self, size_bytes: int = 0) -> None:
         """Make sure that so many bytes can be written, and the reserve is left.
 

@@ -21,7 +21,7 @@ _MAX_DEPTH: Final = 64
 
 
 _LITTLE_BYTES: Final = 2**20
-"""Whoever has written no more than this is not why a disk is full."""
+"""Whoever has written no more than this is probably not why a disk is full."""
 
 
 class OutputQuota:
@@ -70,9 +70,11 @@ class OutputQuota:
                 return _bad(f"takes more than the {self._max_bytes} bytes it may take")
             if files > self._max_files:
                 return _bad(f"is more than the {self._max_files} files it may be")
-        if taken_bytes > _LITTLE_BYTES and (shortage := self._room.shortage) is not None:
-            return _no_room(f"{shortage} The hook's output takes {taken_bytes}.")
-        return None
+        shortage = self._room.shortage
+        # A file that was removed and is still written to is seen by nobody: in need, every hook has to go.
+        if shortage is None or (taken_bytes <= _LITTLE_BYTES and not self._room.is_nearly_gone):
+            return None
+        return _no_room(f"{shortage} The hook's output takes {taken_bytes}.")
 
 
 def _bad(what: str) -> Failure:

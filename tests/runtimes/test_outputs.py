@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from io import BufferedReader, BytesIO
 from pathlib import Path
@@ -253,7 +254,7 @@ async def test_a_folder_that_takes_too_much_is_told(tmp_path: Path) -> None:
 
 
 async def test_where_no_room_is_left_only_a_hook_that_took_some_is_ended(tmp_path: Path) -> None:
-    nearly_full = quota(tmp_path, reserve=2**60)
+    nearly_full = quota(tmp_path, reserve=shutil.disk_usage(tmp_path).free * 3 // 2)
     (tmp_path / "small").write_bytes(b"x")
     assert await nearly_full.check() is None
     (tmp_path / "large").write_bytes(os.urandom(2**21))
@@ -262,6 +263,12 @@ async def test_where_no_room_is_left_only_a_hook_that_took_some_is_ended(tmp_pat
     assert (ended.kind, ended.retryable) == (FailureKind.ENGINE, True)
     assert f"The disk of {tmp_path} has" in ended.message
     assert await quota(tmp_path).check() is None
+
+
+async def test_where_the_reserve_is_used_too_every_hook_is_ended(tmp_path: Path) -> None:
+    ended = await quota(tmp_path, reserve=2**60).check()
+    assert ended is not None
+    assert (ended.kind, ended.retryable) == (FailureKind.ENGINE, True)
 
 
 def test_a_hook_that_failed_where_no_room_is_left_is_tried_again(tmp_path: Path) -> None:

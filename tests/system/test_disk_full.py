@@ -138,6 +138,19 @@ async def test_a_hook_that_fills_the_disk_is_ended_and_tried_again_and_nothing_o
         assert (await archive.finish(convention, check="true")).state == pb.RUN_STATE_COMPLETED
 
 
+async def test_a_hook_that_fills_the_disk_out_of_sight_has_to_go_like_every_other(
+    disk: SmallDisk, serving: Serving, data_directory: Path
+) -> None:
+    server = await serving.start(f"--min-free-bytes={64 * MIB}", "--max-attempts=2", *QUICKLY)
+    async with serving.archive(server) as archive:
+        convention = await archive.convention(archive.hook(memory="512m"))  # which that disk is part of
+        hidden = "exec 3> /osa/out/hidden; rm /osa/out/hidden\ncat /dev/zero >&3; sleep 60\n"
+        over = await archive.finish(convention, check=hidden)
+        assert (over.state, over.failure.kind) == (pb.RUN_STATE_FAILED, pb.FAILURE_KIND_ENGINE)
+        assert str(data_directory) in over.failure.message
+        await until(lambda: disk.free_bytes > 200 * MIB)
+
+
 async def test_a_hook_that_ends_well_on_a_full_disk_has_passed(disk: SmallDisk, serving: Serving) -> None:
     server = await serving.start("--min-free-bytes=0")
     async with serving.archive(server) as archive:
