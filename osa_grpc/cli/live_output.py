@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from osa_grpc.cli.run_story import HookStory, RunStory
-from osa_grpc.cli.wording import enum_word, seconds
+from osa_grpc.cli.wording import enum_word, printable, seconds
 from osa_grpc.wire import pb
 
 _FRAME_SECONDS = 0.125
@@ -82,7 +82,7 @@ class LiveBoard:
 
     def log(self, label: str, hook: str, line: str) -> None:
         """Print it."""
-        self._print(f"[dim]{escape(f'{label} {hook}'.strip())} |[/] {escape(line)}")
+        self._print(f"[dim]{escape(f'{label} {hook}'.strip())} |[/] {escape(printable(line))}")
 
     def say(self, text: str) -> None:
         """Print it."""

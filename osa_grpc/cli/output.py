@@ -17,6 +17,7 @@ from google.protobuf.message import Message
 
 from osa_grpc.cli.plain_table import plain_table
 from osa_grpc.cli.presentation import details_of, list_row_of, list_table_header
+from osa_grpc.cli.wording import printable
 from osa_grpc.client import LogPiece, QueryPage, RowValue
 from osa_grpc.wire import pb
 
@@ -161,9 +162,9 @@ def cell_text(value: RowValue) -> str:
         case float():
             return f"{value:g}" if abs(value) >= 1e15 or 0 < abs(value) < 1e-4 else f"{value:.10g}"  # noqa: PLR2004 - where digits get long
         case list() | dict():
-            return compact_json(value)
+            return printable(compact_json(value))
         case _:
-            return str(value).replace("\n", "⏎")
+            return printable(str(value).replace("\n", "⏎"))
 
 
 def cell_json(value: RowValue) -> object:

@@ -7,7 +7,7 @@ from google.protobuf.json_format import MessageToDict, MessageToJson
 from google.protobuf.message import Message
 
 from osa_grpc.cli.run_presentation import run_details
-from osa_grpc.cli.wording import Pairs, enum_word, instant, seconds, size
+from osa_grpc.cli.wording import Pairs, enum_word, instant, printable, seconds, size
 from osa_grpc.wire import pb
 
 _SHOWN: Final = 60  # of a text in a list
@@ -20,12 +20,12 @@ def list_table_header(message: Message) -> Sequence[str]:
 
 def list_row_of(message: Message) -> Sequence[str]:
     """Return a resource's row in a list."""
-    return _LISTS[type(message)][1](message)
+    return [printable(text) for text in _LISTS[type(message)][1](message)]
 
 
 def details_of(message: Message) -> Pairs:
     """Return what is shown of one resource, as (label, text)."""
-    return [(label, text) for label, text in _DETAILS[type(message)](message) if text]
+    return [(label, printable(text)) for label, text in _DETAILS[type(message)](message) if text]
 
 
 def _convention_details(convention: pb.Convention) -> Pairs:

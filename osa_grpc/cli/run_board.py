@@ -9,7 +9,7 @@ import click
 
 from osa_grpc.cli.output import as_json, compact_json
 from osa_grpc.cli.run_story import RunStory
-from osa_grpc.cli.wording import size
+from osa_grpc.cli.wording import printable, size
 from osa_grpc.wire import pb
 
 
@@ -56,7 +56,7 @@ class LineBoard:
 
     def log(self, label: str, hook: str, line: str) -> None:
         """Say it."""
-        click.echo(_with(label, f"{hook} | {line}"))
+        click.echo(_with(label, f"{hook} | {printable(line)}"))
 
     def say(self, text: str) -> None:
         """Say it."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from osa_grpc.cli.run_presentation import cause_text, failure_text, review_text
-from osa_grpc.cli.wording import enum_word, rows, seconds
+from osa_grpc.cli.wording import enum_word, printable, rows, seconds
 from osa_grpc.wire import pb
 
 
@@ -59,7 +59,7 @@ class RunStory:
                 return "waits for a person to approve or reject it"
             case "reviewed":
                 self.in_review = False
-                return review_text(event.reviewed.decision, event.reviewed.reason)
+                return printable(review_text(event.reviewed.decision, event.reviewed.reason))
             case "cancel_requested":
                 self.cancelling = True
                 return "is to be cancelled"
@@ -87,7 +87,7 @@ class RunStory:
         hook = self._hook(event.hook)
         progress = event.progress
         said = ": ".join(filter(None, (progress.step, progress.message or progress.status)))
-        hook.progress = " ".join(said.split())
+        hook.progress = printable(" ".join(said.split()))
         dropped = f" ({event.dropped_count} lines of progress were not kept)" if event.dropped_count else ""
         return f"{hook.name}: {hook.progress}{dropped}"
 
@@ -97,7 +97,7 @@ class RunStory:
         delay = event.retry_delay.ToTimedelta()
         when = f"in {seconds(delay)}" if delay else "at once"
         memory = f" with {event.memory} of memory" if event.memory else ""
-        hook.progress = f"attempt {event.attempt} {when}{memory}, after {cause_text(event.cause)}"
+        hook.progress = printable(f"attempt {event.attempt} {when}{memory}, after {cause_text(event.cause)}")
         return f"{hook.name}: {hook.progress}"
 
     def _hook_finished(self, event: pb.HookFinished) -> str:
@@ -109,9 +109,9 @@ class RunStory:
             case pb.VERDICT_PASSED:
                 hook.outcome = rows(event.row_count)
             case pb.VERDICT_REJECTED:
-                hook.outcome = event.rejection_reason
+                hook.outcome = printable(event.rejection_reason)
             case _:
-                hook.outcome = failure_text(event.failure)
+                hook.outcome = printable(failure_text(event.failure))
         separator = ", " if event.verdict == pb.VERDICT_PASSED else ": "
         return f"{hook.name}: {word} after {hook.duration}{separator}{hook.outcome}"
 
@@ -122,9 +122,9 @@ def outcome_text(finished: pb.RunFinished) -> str:
         case pb.RUN_STATE_COMPLETED:
             return f"published as {finished.record}"
         case pb.RUN_STATE_REJECTED:
-            return f"rejected: {finished.rejection_reason}"
+            return printable(f"rejected: {finished.rejection_reason}")
         case pb.RUN_STATE_FAILED:
-            return f"failed: {failure_text(finished.failure)}"
+            return printable(f"failed: {failure_text(finished.failure)}")
         case pb.RUN_STATE_CANCELLED:
             return "cancelled"
         case _:

@@ -1,7 +1,7 @@
 """How values are written for people."""
 
 from datetime import UTC, timedelta
-from typing import Protocol
+from typing import Final, Protocol
 
 from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -49,6 +49,18 @@ def enum_word(enum: Enum, number: int) -> str:
         return str(number)
     prefix = names[0].name.removesuffix("UNSPECIFIED")
     return names[number].name.removeprefix(prefix)
+
+
+_CONTROLS: Final = {
+    code: "\N{REPLACEMENT CHARACTER}"
+    for code in (*range(0x20), *range(0x7F, 0xA0))
+    if chr(code) not in "\t\n"
+}
+
+
+def printable(text: str) -> str:
+    """Return a text as a terminal may have it: what strangers wrote must not move the cursor, colour, clear or rename anything."""
+    return text.translate(_CONTROLS)
 
 
 def rows(count: int) -> str:
