@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -68,6 +69,7 @@ def main() -> int:
         "--user", default="0:0", help="UID:GID that the tests, and their servers, have in the container"
     )
     known, arguments = parser.parse_known_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ctrl-C: nothing is left
     scratch = Path(tempfile.mkdtemp(prefix="osa-in-container-"))
     scratch.chmod(0o755)
     (scratch / "engine").mkdir()

@@ -25,6 +25,7 @@ from osa_grpc.runtimes.engine import FoundContainer
 from osa_grpc.runtimes.oci_attempt import OciRules
 from osa_grpc.runtimes.oci_runtime import OciRuntime
 from tests.fixtures.hooks import Remembering, Workshop
+from tests.fixtures.host_paths import shared
 
 TWO_STREAMS = """
 i=0
@@ -46,16 +47,16 @@ async def another_server(workshop: Workshop, **rules: object) -> AsyncIterator[O
             files=workshop.files,
             work_directory=workshop.work_directory,
             server_id=workshop.server_id,
+            shared=shared(engine, workshop.work_directory.parent, workshop.server_id),
             rules=OciRules(stop_grace=timedelta(seconds=1), **rules),
         )
 
 
 def taken_up(job: HookJob, observer: Remembering, *, has_started: bool = True) -> HookJob:
     """The attempt as the next worker finds it."""
-    log = bytes(observer.log)
     return replace(
         job,
-        resumption=Resumption(has_started=has_started, log_bytes=len(log), log_tail=log[-4096:]),
+        resumption=Resumption(has_started=has_started, log_bytes=len(observer.log)),
     )
 
 
@@ -438,6 +439,7 @@ from pathlib import Path
 from osa_grpc.runtimes.docker_engine import DockerEngine
 from osa_grpc.runtimes.oci_runtime import OciRuntime
 from tests.fixtures.hooks import FolderFiles, Remembering, hook_job
+from tests.fixtures.host_paths import shared
 
 class Writing(Remembering):
     async def wrote_log(self, data):
@@ -446,7 +448,13 @@ class Writing(Remembering):
 async def main():
     files = FolderFiles(folder / "files")
     async with DockerEngine(docker_host=docker_host) as engine:
-        runtime = OciRuntime(engine=engine, files=files, work_directory=folder / "work", server_id=server_id)
+        runtime = OciRuntime(
+            engine=engine,
+            files=files,
+            work_directory=folder / "work",
+            server_id=server_id,
+            shared=shared(engine, folder, server_id),
+        )
         job = hook_job(digest)
         print(job.run, job.execution, flush=True)
         await runtime.run(job, Writing())
@@ -465,7 +473,7 @@ async def test_the_log_of_a_server_that_was_killed_has_no_seam(
     arguments = (workshop.engine.docker_host, digest, workshop.server_id, str(tmp_path))
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", KILLED, *arguments),
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None

@@ -18,6 +18,7 @@ from osa_grpc.runtimes.oci_attempt import OciRules
 from osa_grpc.runtimes.oci_runtime import OciRuntime
 from tests.fixtures.engine_proxy import EngineProxy, engine_proxy
 from tests.fixtures.hooks import Remembering, Workshop
+from tests.fixtures.host_paths import shared
 
 
 @pytest.fixture
@@ -34,6 +35,7 @@ def runtime_through(engine: DockerEngine, workshop: Workshop) -> OciRuntime:
         files=workshop.files,
         work_directory=workshop.work_directory,
         server_id=workshop.server_id,
+        shared=shared(engine, workshop.work_directory.parent, workshop.server_id),
         rules=OciRules(stop_grace=timedelta(seconds=1)),
     )
 
@@ -76,6 +78,7 @@ from osa_grpc.runtimes.docker_engine import DockerEngine
 from osa_grpc.runtimes.oci_attempt import OciRules
 from osa_grpc.runtimes.oci_runtime import OciRuntime
 from tests.fixtures.hooks import FolderFiles, Remembering, hook_job
+from tests.fixtures.host_paths import shared
 
 async def main(docker_host, digest, folder):
     os.setgroups([])
@@ -85,7 +88,11 @@ async def main(docker_host, digest, folder):
     observer = Remembering()
     async with DockerEngine(docker_host=docker_host) as engine:
         runtime = OciRuntime(
-            engine=engine, files=files, work_directory=folder / "work", server_id="another-user"
+            engine=engine,
+            files=files,
+            work_directory=folder / "work",
+            server_id="another-user",
+            shared=shared(engine, folder, "another-user"),
         )
         job = hook_job(digest, files=[files.add("entry", b"data")])
         end = await runtime.run(job, observer)
@@ -109,7 +116,7 @@ async def test_a_server_that_is_not_root_reads_and_removes_what_its_hooks_wrote(
         os.chown(folder, 4711, 4711)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-B", "-c", AS_ANOTHER_USER, proxy.docker_host, digest, folder),
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path)},
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
             cwd=folder,
             stdout=asyncio.subprocess.PIPE,
         )
