@@ -97,14 +97,13 @@ class HookSubject:
 
 @dataclass(frozen=True, kw_only=True)
 class Resumption:
-    """An attempt that another worker had begun, and how far it had come: the log's bytes that are kept, and the last of them.
+    """An attempt that another worker had begun, and how many bytes of its log are kept.
 
     `has_started`: its container was told of. Then a container that is gone is a failure (ENGINE, retryable); else it begins afresh.
     """
 
     has_started: bool
     log_bytes: int = 0
-    log_tail: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,11 +135,8 @@ class RunExecutor:
     async def _hook(self, held: HeldRun, work: Work, hook: HookDefinition) -> PassedHook | Rest:
         """Return the hook once it has passed; else how far the run has come."""
         found = work.run.execution(hook.name)  # as it was taken up: its turn was not yet
-        if found.verdict is Verdict.PASSED:
-            outputs = self._runtimes[hook.runtime.type].outputs(work.job(found, hook))
-            if outputs is not None:
-                return PassedHook(hook=hook, execution=found.id, outputs=outputs)
-            return await self._without_outputs(held, work, hook, found)
+        if found.verdict is not None:
+            return await self._judged_before(held, work, hook, found)
         if (rest := _waits(found)).until is not None and rest.until > work.taken_up_at:
             return rest
         while True:
@@ -161,6 +158,18 @@ class RunExecutor:
                 return _OVER
             if conclusion.again.delay:
                 return _waits(conclusion.run.execution(hook.name))
+
+    async def _judged_before(
+        self, held: HeldRun, work: Work, hook: HookDefinition, found: HookExecution
+    ) -> PassedHook | Rest:
+        """Go on with a hook that had its verdict when the run was taken up."""
+        if found.verdict is not Verdict.PASSED:  # the server that judged it went away before it ended the run
+            run = await self._step(held, lambda tx: run_steps.end_by_verdict(tx, held.lease, hook.name))
+            return _OVER if run.state.is_terminal else await self.finish_cancel(held)
+        outputs = self._runtimes[hook.runtime.type].outputs(work.job(found, hook))
+        if outputs is not None:
+            return PassedHook(hook=hook, execution=found.id, outputs=outputs)
+        return await self._without_outputs(held, work, hook, found)
 
     async def _attempt(self, held: HeldRun, work: Work, hook: HookDefinition, turn: Turn) -> Conclusion:
         job = work.job(turn.execution, hook, turn.resumption)

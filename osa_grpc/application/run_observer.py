@@ -1,15 +1,14 @@
 """Writes down what happens while a hook runs, and how it ended, under the lease of its run, as it happens."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from osa_grpc.application.held_run import HeldRun
 from osa_grpc.application.judging import RowCount, judged
 from osa_grpc.application.ports import HookEnd, HookJob, HookOutputs
 from osa_grpc.application.retry_policy import Again, GiveUp, RetryRules, decide
-from osa_grpc.application.run_control import end_run
-from osa_grpc.application.run_steps import begin_again, hooks_have_passed
+from osa_grpc.application.run_steps import begin_again, end_by_verdict, hooks_have_passed
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.application.verdict import Judgement
 from osa_grpc.domain.convention import ReviewMode
@@ -80,8 +79,7 @@ class RunObserver:
         self._latest: HookProgress | None = execution.progress
         self._log_bytes = 0 if job.resumption is None else job.resumption.log_bytes
         self._is_log_truncated = False
-        self._judged: tuple[HookEnd, Judgement] | None = None
-        self._written: Run | None = None
+        self._conclusion: Conclusion | None = None
 
     @property
     def leaves_container(self) -> bool:
@@ -172,19 +170,8 @@ class RunObserver:
         await self._write(write)
 
     async def ended(self, end: HookEnd) -> None:
-        """Judge; and if it has passed, write that. Any other verdict is written once the container is gone."""
-        self._judged = await judged(self._job, end, self._count_rows)
-        end, judgement = self._judged
-        if judgement.verdict is Verdict.PASSED:
-            self._written = await self._conclude(end, judgement)
-
-    async def conclude(self, end: HookEnd) -> Conclusion:
-        """Write the verdict, unless `ended` has; and if it is not `passed`, the run's end or the attempt to come. The container is
-        gone.
-        """
-        if self._judged is None:
-            self._judged = await judged(self._job, end, self._count_rows)
-        end, judgement = self._judged
+        """Judge, and write the verdict or the attempt to come: no crash takes it back, though the container is still there."""
+        end, judgement = await judged(self._job, end, self._count_rows)
         again: Again | None = None
         if judgement.failure is not None:
             match self._decision(judgement.failure):
@@ -192,8 +179,23 @@ class RunObserver:
                     pass
                 case GiveUp(failure=failure):
                     judgement = Judgement(verdict=Verdict.FAILED, failure=failure)
-        run = self._written or await self._conclude(end, judgement, again)
-        return Conclusion(judgement=judgement, outputs=end.outputs, run=run, again=again)
+        run = await self._conclude(end, judgement, again)
+        self._conclusion = Conclusion(judgement=judgement, outputs=end.outputs, run=run, again=again)
+
+    async def conclude(self, end: HookEnd) -> Conclusion:
+        """Write the verdict, unless `ended` has; and if it ends the run, that: the container is gone."""
+        if self._conclusion is None:
+            await self.ended(end)
+        conclusion = self._conclusion
+        assert conclusion is not None
+        if conclusion.again is not None or conclusion.judgement.verdict is Verdict.PASSED:
+            return conclusion
+
+        async def write() -> Run:
+            async with self._storage.transaction() as tx:
+                return await end_by_verdict(tx, self._held.lease, self._job.hook.name)
+
+        return replace(conclusion, run=await self._held.write(write))
 
     def _decision(self, failure: Failure) -> Again | GiveUp:
         return decide(
@@ -219,31 +221,16 @@ class RunObserver:
                     assert judgement.failure is not None
                     last = self._last_progress()
                     return await begin_again(tx, run, execution, judgement.failure, again, before=last)
-                now = await tx.now()
-                run = run.with_execution(self._finished(execution, end, judgement, at=now))
-                return await self._save(tx, run, end, judgement, at=now)
-
-        return await self._held.write(write)
-
-    async def _save(
-        self, tx: Transaction, run: Run, end: HookEnd, judgement: Judgement, *, at: datetime
-    ) -> Run:
-        events = [*self._last_progress(), self._finish(end, judgement)]
-        match judgement.verdict:
-            case Verdict.PASSED:
-                if self._review is not None and run.state is RunState.RUNNING:
+                run = run.with_execution(self._finished(execution, end, judgement, at=await tx.now()))
+                events = [*self._last_progress(), self._finish(end, judgement)]
+                if judgement.verdict is Verdict.PASSED and self._review is not None:
                     run, then = hooks_have_passed(run, self._review)
                     events += then
                 await tx.runs.save(run)
                 await tx.runs.append(run.id, events)
-            case Verdict.REJECTED:
-                run = run.rejected(reason=judgement.rejection_reason or "", at=at)
-                await end_run(tx, run, before=tuple(events))
-            case Verdict.FAILED:
-                assert judgement.failure is not None
-                run = run.failed(failure=judgement.failure, at=at)
-                await end_run(tx, run, before=tuple(events))
-        return run
+                return run
+
+        return await self._held.write(write)
 
     def _finished(
         self, execution: HookExecution, end: HookEnd, judgement: Judgement, *, at: datetime

@@ -21,13 +21,13 @@ from osa_grpc.domain.run import (
     HookExecutionState,
     Run,
     RunState,
+    Verdict,
     Waiting,
     WaitingReason,
 )
 from osa_grpc.domain.run_event import HookRetrying, ReviewRequested, RunEventKind, RunStarted
 from osa_grpc.domain.srn import SrnAuthority
 
-_LOG_TAIL_BYTES: Final = 4096
 _STOPPED: Final = Failure(kind=FailureKind.INTERNAL, message="the server stopped", retryable=True)
 _UNDER_WAY: Final = (HookExecutionState.WAITING, HookExecutionState.RUNNING)
 
@@ -145,11 +145,7 @@ def _for_a_place(are_places_taken: bool) -> Waiting | None:  # noqa: FBT001 - it
 async def _resumption(tx: Transaction, execution: HookExecution) -> Resumption:
     has_started = execution.state is HookExecutionState.RUNNING
     log = await tx.run_logs.state(execution.id, execution.attempt)
-    if log is None:
-        return Resumption(has_started=has_started)
-    start = max(0, log.size_bytes - _LOG_TAIL_BYTES)
-    tail = await tx.run_logs.read(execution.id, execution.attempt, start, limit=_LOG_TAIL_BYTES)
-    return Resumption(has_started=has_started, log_bytes=log.size_bytes, log_tail=tail)
+    return Resumption(has_started=has_started, log_bytes=0 if log is None else log.size_bytes)
 
 
 async def begin_again(
@@ -230,6 +226,24 @@ def hooks_have_passed(run: Run, review: ReviewMode) -> tuple[Run, list[RunEventK
             return run.publishing(), []
         case ReviewMode.MANUAL:
             return run.awaiting_review(), [ReviewRequested()]
+
+
+async def end_by_verdict(tx: Transaction, lease: RunLease, hook: str) -> Run:
+    """End the run as the hook's verdict, REJECTED or FAILED, says. Nothing happens to one that is to be cancelled, or is over."""
+    run = await tx.runs.lock(lease)
+    if run.state is not RunState.RUNNING:
+        return run
+    execution, now = run.execution(hook), await tx.now()
+    match execution.verdict:
+        case Verdict.REJECTED:
+            run = run.rejected(reason=execution.rejection_reason or "", at=now)
+        case Verdict.FAILED:
+            assert execution.failure is not None
+            run = run.failed(failure=execution.failure, at=now)
+        case Verdict.PASSED | None:
+            raise ValueError(f"the verdict of {hook} does not end its run")
+    await end_run(tx, run)
+    return run
 
 
 async def fail(tx: Transaction, lease: RunLease, failure: Failure) -> Run:

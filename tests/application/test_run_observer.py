@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from osa_grpc.application.ports import HookEnd, HookOutputs
 from osa_grpc.application.retry_policy import RetryRules
 from osa_grpc.application.row_decoding import count_rows
 from osa_grpc.application.run_observer import ObservationLimits, RunObserver
-from osa_grpc.application.run_steps import Turn, Work, hand_back, take_turn, take_up
+from osa_grpc.application.run_steps import Turn, Work, end_by_verdict, hand_back, take_turn, take_up
 from osa_grpc.application.storage_ports import LogState
 from osa_grpc.domain.column import ColumnDef, JsonType
 from osa_grpc.domain.convention import ReviewMode
@@ -32,7 +32,14 @@ from osa_grpc.domain.run import (
     Verdict,
     WaitingReason,
 )
-from osa_grpc.domain.run_event import HookFinished, HookProgressed, HookRetrying, HookStarted, RunEventKind
+from osa_grpc.domain.run_event import (
+    HookFinished,
+    HookProgressed,
+    HookRetrying,
+    HookStarted,
+    RunEventKind,
+    RunFinished,
+)
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.runtimes.outputs import OutputDirectory
 from osa_grpc.storage.transaction import PostgresStorage
@@ -227,7 +234,7 @@ async def test_the_log_goes_on_behind_its_last_byte(storage: PostgresStorage) ->
     again = await attempt.taken_up()
     resumption = again.turn.resumption
     assert resumption is not None
-    assert (resumption.log_bytes, resumption.log_tail) == (5004, b"x" * 4092 + b"one\n")
+    assert resumption.log_bytes == 5004
     await again.observer.wrote_log(b"two\n")
     async with storage.reading() as tx:
         assert await tx.run_logs.read(again.turn.execution.id, 1, 5000, limit=100) == b"one\ntwo\n"
@@ -417,3 +424,41 @@ async def test_a_judgement_that_nobody_waits_for_any_more_is_given_up(tmp_path: 
     with pytest.raises(asyncio.CancelledError):
         await judging
     assert await asyncio.to_thread(has_ended.wait, 5)
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [('{"status": "rejected", "message": "no"}', RunState.REJECTED), ("", RunState.FAILED)],
+)
+async def test_a_verdict_counts_from_when_it_is_written_though_the_run_ends_only_once_the_container_is_gone(
+    storage: PostgresStorage, tmp_path: Path, said: str, state: RunState
+) -> None:
+    attempt = await observed(storage)
+    (tmp_path / "progress.jsonl").write_text(said)
+    end = replace(passed(tmp_path), exit_code=1)
+    await attempt.observer.ended(end)
+    assert (await attempt.run()).state is RunState.RUNNING
+    assert [type(event) for event in await attempt.history()] == [HookFinished]
+    # Its server is killed while the container is removed: whoever comes next has no container to judge, and needs none.
+    async with storage.transaction() as tx:
+        await tx.runs.renew(attempt.held.lease, OVERDUE)
+    async with storage.transaction() as tx:
+        lease = await tx.runs.claim(OTHER, LONG)
+        assert lease is not None
+        over = await end_by_verdict(tx, lease, "summary")
+        assert over.state is state
+        assert await end_by_verdict(tx, lease, "summary") == await tx.runs.find(over.id)
+    run = await attempt.run()
+    assert run.state is state
+    assert run.failure == run.executions[0].failure
+    assert [type(event) for event in await attempt.history()] == [HookFinished, RunFinished]
+
+
+async def test_an_attempt_to_come_is_written_before_the_container_is_gone(storage: PostgresStorage) -> None:
+    attempt = await observed(storage)
+    await attempt.observer.ended(failed(OOM))
+    execution = await attempt.execution()
+    assert (execution.attempt, execution.state) == (2, HookExecutionState.WAITING)
+    concluded = await attempt.observer.conclude(failed(ENGINE))
+    assert concluded.again is not None
+    assert await attempt.execution() == execution
