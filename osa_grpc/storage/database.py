@@ -51,6 +51,10 @@ _COLLISIONS = (
     asyncpg.LockNotAvailableError,
 )
 
+# What a connection that broke may also say. AttributeError: it broke between the two halves of a statement (asyncpg has then
+# forgotten its protocol).
+_LOSSES = (asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError, AttributeError)
+
 _ANSWER_MARGIN = timedelta(seconds=5)
 
 
@@ -157,7 +161,7 @@ class Database:
             return
         try:
             await asyncio.wait_for(pool.close(), _ANSWER_MARGIN.total_seconds())
-        except TimeoutError:
+        except (TimeoutError, *_BROKEN):  # a connection may break in its farewell
             pool.terminate()
 
     @asynccontextmanager
@@ -262,9 +266,7 @@ def _translate(error: Exception, connection: Connection) -> OsaError | None:
     if isinstance(error, asyncpg.QueryCanceledError):
         return UnavailableError("The database took too long to answer.", reason="DATABASE_TIMEOUT")
     # These say too little by themselves: they also come from wrong use, and from files and sockets of others.
-    if isinstance(
-        error, asyncpg.InterfaceError | asyncpg.InternalClientError | ConnectionError
-    ) and _is_closed(connection):
+    if isinstance(error, _LOSSES) and _is_closed(connection):
         return _gone()
     return None
 
