@@ -124,7 +124,7 @@ def _engine(wanted: str | None) -> Check:
         )
     engine = wanted or find_engine()
     if engine is not None:
-        return Check(name="container engine", ok=True, detail=engine)
+        return Check(name="container engine", ok=True, detail=f"{_description(engine)} at {engine}")
     for place in usual_places():
         if why_silent(place) == "permission denied":
             return Check(
@@ -143,6 +143,23 @@ def _engine(wanted: str | None) -> Check:
         )
     remedy = "sudo apt-get install docker.io && sudo usermod -aG docker $USER, then log in again"
     return Check(name="container engine", ok=False, detail=detail, remedy=remedy)
+
+
+def _description(docker_host: str) -> str:
+    """What the engine is, and what it cannot limit."""
+    if find_spec("aiodocker") is None:
+        return "one that answers"
+    from osa_grpc.runtimes.docker_engine import DockerEngine  # noqa: PLC0415 - needs the server's packages
+    from osa_grpc.runtimes.engine import EngineError  # noqa: PLC0415 - the same
+
+    async def ask() -> str:
+        async with DockerEngine(docker_host=docker_host) as engine:
+            try:
+                return (await engine.described()).description
+            except EngineError as error:
+                return f"one of which nothing is known ({error})"
+
+    return asyncio.run(ask())
 
 
 def _postgres(data_directory: Path) -> Check:

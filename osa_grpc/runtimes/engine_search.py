@@ -85,14 +85,22 @@ def why_silent(docker_host: str) -> str | None:
 
 
 def usual_places() -> list[str]:
-    """Where a user's own engine may listen: DOCKER_HOST, the system's socket, the user's rootless sockets."""
+    """Where a user's own engine may listen: DOCKER_HOST, then Docker's sockets, then Podman's.
+
+    Podman as root lets nobody else in, on purpose; everybody may have one of their own.
+    """
     places = []
     if configured := os.environ.get("DOCKER_HOST"):
         places.append(configured)
-    places.append("unix:///var/run/docker.sock")
-    if runtime_dir := os.environ.get("XDG_RUNTIME_DIR"):
-        places.append(f"unix://{runtime_dir}/docker.sock")
-    places.append(f"unix://{Path.home()}/.docker/run/docker.sock")
+    own = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.geteuid()}"
+    places += [
+        "unix:///var/run/docker.sock",
+        f"unix://{own}/docker.sock",
+        f"unix://{Path.home()}/.docker/run/docker.sock",
+        f"unix://{own}/podman/podman.sock",
+    ]
+    if os.geteuid() == 0:
+        places.append("unix:///run/podman/podman.sock")
     return places
 
 

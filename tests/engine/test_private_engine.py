@@ -17,7 +17,7 @@ import aiodocker
 import pytest
 
 from osa_grpc.runtimes.engine_remains import cgroup_of, clear, end_processes, processes_of
-from osa_grpc.runtimes.engine_search import EngineUnavailableError, find_engine, why_silent
+from osa_grpc.runtimes.engine_search import EngineUnavailableError, find_engine, usual_places, why_silent
 from osa_grpc.runtimes.private_engine import PrivateEngine, engine_at_hand
 from tests.fixtures.shell_images import build_shell_hook, build_tiny_image
 
@@ -205,6 +205,24 @@ def test_an_engine_that_answers_is_used_and_left_running(
         assert found == docker_host
         assert remains(engine) == []
     assert why_silent(docker_host) is None
+
+
+@pytest.mark.parametrize(
+    ("user", "theirs"),
+    [
+        (0, ["/run/user/0/podman/podman.sock", "/run/podman/podman.sock"]),
+        (1000, ["/run/user/1000/podman/podman.sock"]),
+    ],
+)
+def test_podman_is_looked_for_behind_docker_where_its_user_has_it(
+    user: int, theirs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: user)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setenv("DOCKER_HOST", "unix:///elsewhere")
+    places = usual_places()
+    assert places[:2] == ["unix:///elsewhere", "unix:///var/run/docker.sock"]
+    assert [place.removeprefix("unix://") for place in places if "podman" in place] == theirs
 
 
 def test_a_socket_that_nobody_answers_is_no_engine(tmp_path: Path) -> None:
