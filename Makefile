@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON := python3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo serve test test-in-container test-kills check proto format environment clean
+.PHONY: help demo serve test test-hooks test-in-container test-kills test-large-outputs check proto format environment clean
 
 help:
 	@echo "make demo        see it all work on real data, then clean up"

@@ -78,7 +78,7 @@ def test_every_path_that_is_named_exists(document: str) -> None:
 @each_document
 def test_every_make_target_that_is_named_exists(document: str) -> None:
     named = [match[1] for line in shell_lines(document) if (match := re.match(r"make ([\w-]+)", line))]
-    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     targets |= {
         f"bench-{path.stem.removeprefix('bench_').replace('_', '-')}"
         for path in ROOT.glob("bench/bench_*.py")
