@@ -36,6 +36,8 @@ _CLEANUP_SECONDS: Final = 20.0
 class MadeContainer:
     """A container that we made, and the connection on which its output comes."""
 
+    is_adopted = False
+
     def __init__(self, *, docker: aiodocker.Docker, traits: EngineTraits) -> None:
         self._docker = docker
         self._traits = traits
@@ -114,6 +116,8 @@ class MadeContainer:
 
 class AdoptedContainer:
     """A container that was started by a server that went away; its output comes from the engine's own log."""
+
+    is_adopted = True
 
     def __init__(
         self, *, docker: aiodocker.Docker, container_id: str, position: LogPosition, traits: EngineTraits

@@ -111,6 +111,10 @@ class Container(Protocol):
         """The engine's id of it."""
 
     @property
+    def is_adopted(self) -> bool:
+        """Whether somebody else has made it. Then not reading does not slow its writing."""
+
+    @property
     def found_exit(self) -> ContainerExit | None:
         """How it had ended before it came to us; None for one that we made, or that ran when we adopted it."""
 

@@ -112,7 +112,7 @@ class OciAttempt:
             max_files=self._rules.output_quota_files,
         )
         logs = LogPump(
-            read=container.read if self._job.resumption is None else self._enough_of(container.read),
+            read=self._enough_of(container.read) if container.is_adopted else container.read,
             keep=lambda chunk: self._keep(chunk, mark),
         )
         tail = ProgressTail(directory=directory, max_bytes=self._rules.bounds.progress_bytes)
@@ -156,7 +156,7 @@ class OciAttempt:
     def _enough_of(
         self, read: Callable[[], Awaitable[LogPiece | None]]
     ) -> Callable[[], Awaitable[LogPiece | None]]:
-        """Read an adopted container's log no further than just behind what is kept of it: its writing does not wait for us."""
+        """Read an adopted container's log no further than just behind what is kept of it."""
         assert self._job.resumption is not None
         wanted_bytes = max(1, self._rules.log_cap_bytes + 1 - self._job.resumption.log_bytes)
         read_bytes = 0

@@ -420,6 +420,15 @@ async def test_a_log_that_is_full_has_no_gap_and_is_not_read_to_its_end(workshop
     assert len(after.log) < 200_000
 
 
+async def test_a_log_is_read_to_its_end_when_an_attempt_begins_afresh(workshop: Workshop) -> None:
+    async with another_server(workshop, log_cap_bytes=100_000) as runtime:
+        job = workshop.job(await workshop.image("yes 0123456789abcdef | head -c 20000000; echo end"))
+        observer = Remembering()
+        end = await runtime.run(taken_up(job, Remembering(), has_started=False), observer)
+    assert end.exit_code == 0
+    assert observer.log.endswith(b"end\n")
+
+
 async def test_a_container_that_writes_as_fast_as_it_can_is_adopted_in_the_middle(workshop: Workshop) -> None:
     line = "x" * 99
     script = f"yes {line} | head -c 60000000; sleep 1"
