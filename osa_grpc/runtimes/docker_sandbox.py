@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _TMP_BYTES: Final = 100 * 10**6
 _MAX_PROCESSES: Final = 256
 _MIN_LOG_BYTES: Final = 2**20
+_PODMAN_PLACES: Final = ("/run", "/var/tmp")  # noqa: S108 - paths inside the container
+_NO_PLACE: Final = "ro,noexec,nosuid,nodev,size=65536"
 _PODMAN_ULIMITS: Final = {"nofile": 4096, "nproc": 4096}
 _TMP_OPTIONS: Final = f"rw,noexec,nosuid,nodev,mode=1777,size={_TMP_BYTES}"
 
@@ -63,11 +65,19 @@ def container_config(spec: ContainerSpec, *, traits: EngineTraits) -> JSONObject
             "IpcMode": "private",
             "Init": True,
             "Mounts": mounts,
-            "Tmpfs": {"/tmp": _TMP_OPTIONS},  # noqa: S108 - a path inside the container
+            "Tmpfs": _tmpfs(spec, traits),
             "LogConfig": _log_config(spec, traits),
             "RestartPolicy": {"Name": "no"},
         },
     }
+
+
+def _tmpfs(spec: ContainerSpec, traits: EngineTraits) -> dict[str, str]:
+    """Podman adds places to write to in a container that is to be read only, as large as half the machine's memory."""
+    places = {"/tmp": _TMP_OPTIONS}  # noqa: S108 - a path inside the container
+    if traits.product == "podman":
+        places |= {place: _NO_PLACE for place in _PODMAN_PLACES if place not in spec.image.volumes}
+    return places
 
 
 def _limits(spec: ContainerSpec, traits: EngineTraits) -> JSONObject:
