@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON := python3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo serve test test-hooks test-in-container test-kills test-large-outputs check proto format environment clean
+.PHONY: help demo serve test test-hooks test-engines test-in-container test-kills test-large-outputs check proto format environment clean
 
 help:
 	@echo "make demo        see it all work on real data, then clean up"
@@ -14,6 +14,7 @@ help:
 	@echo "make test        run the tests, with a real Postgres and real containers (ARGS=... goes to pytest)"
 	@echo "make test-kills  kill a server at 50 random moments (KILLS=... says how many)"
 	@echo "make test-hooks  run the ill-behaved hooks, slow ones too; ROUNDS=20 runs them so many times"
+	@echo "make test-engines  run the engine's tests on Docker and Podman, as root and rootless, where they can be started here"
 	@echo "make test-large-outputs  publish 2 GiB of rows with 256 MiB of memory"
 	@echo "make test-in-container  run the tests in a container beside its engine, as root (ARGS=\"--user 1:1\": as another)"
 	@echo "make check       formatting, lint, types, import directions, the contract's own rules"
@@ -66,6 +67,9 @@ test-large-outputs: environment
 # The engine has the tests' files at other paths than they have, and is reached through a socket that is mounted.
 test-in-container: environment
 	@$(BIN)/python -m tests.in_container $(ARGS)
+
+test-engines: environment
+	@$(BIN)/python -m tests.engines $(ARGS)
 
 check: environment build/googleapis
 	$(BIN)/ruff format --check

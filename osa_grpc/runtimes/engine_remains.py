@@ -56,13 +56,13 @@ def clear(run_dir: Path, data_dir: Path) -> None:
         end_processes(processes_of(run_dir, program=program), signal.SIGKILL, within=10)
     if not end_processes(_in_cgroup(cgroup), signal.SIGKILL, within=10):
         raise RuntimeError(f"Processes of containers in the cgroup {cgroup} cannot be ended.")
-    for mount in _mounts_below(run_dir, data_dir):
+    for mount in mounts_below(run_dir, data_dir):
         subprocess.run(  # noqa: S603 - a path from the kernel's own list
             ["umount", "--lazy", mount],  # noqa: S607 - the system's own path is wanted
             capture_output=True,
             check=False,
         )
-    if still := _mounts_below(run_dir, data_dir):
+    if still := mounts_below(run_dir, data_dir):
         raise RuntimeError(f"{still[0]} cannot be unmounted.")
     _remove_cgroups(cgroup)
     shutil.rmtree(run_dir, ignore_errors=True)
@@ -109,7 +109,7 @@ def _ended(handle: int, until: float) -> bool:
     return bool(poll.poll(max(0.0, until - time.monotonic()) * 1000))
 
 
-def _mounts_below(*folders: Path) -> list[str]:
+def mounts_below(*folders: Path) -> list[str]:
     """Mount points inside `folders`, the innermost first."""
     points = [
         line.split(" ")[4].encode().decode("unicode_escape")
