@@ -28,8 +28,12 @@ class HeldRun:
         Raises:
             LeaseLostError: another worker has the run. Nobody who hears of it touches the container any more.
         """
-        try:
-            return await through_outages(act)
-        except LeaseLostError:
-            self.leaves_container = True
-            raise
+        while True:
+            epoch = self.lease.epoch
+            try:
+                return await through_outages(act)
+            except LeaseLostError:
+                if self.lease.epoch == epoch:
+                    self.leaves_container = True
+                    raise
+                # This worker itself has claimed the run meanwhile.

@@ -5,6 +5,7 @@ server went away is taken up where it stood: the attempt goes on with its contai
 here, are not run again.
 """
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ import structlog
 from osa_grpc.application import run_steps
 from osa_grpc.application.held_run import HeldRun
 from osa_grpc.application.judging import RowCount
+from osa_grpc.application.patience import backoff
 from osa_grpc.application.places import Places
 from osa_grpc.application.ports import HookRuntime, Telemetry
 from osa_grpc.application.publication import PassedHook, RowStream, publish
@@ -23,7 +25,7 @@ from osa_grpc.application.retry_policy import Again, GiveUp, RetryRules, decide
 from osa_grpc.application.run_observer import Conclusion, ObservationLimits, RunObserver
 from osa_grpc.application.run_steps import Turn, Work
 from osa_grpc.application.storage_ports import Storage, Transaction
-from osa_grpc.domain.errors import BadOutputError, LeaseLostError, UnavailableError
+from osa_grpc.domain.errors import BadOutputError, LeaseLostError, ResourceExhaustedError, UnavailableError
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.hook import HookDefinition
 from osa_grpc.domain.names import RunId
@@ -36,6 +38,13 @@ _LOG = structlog.get_logger(__name__)
 _OUTPUTS_ARE_GONE: Final = Failure(
     kind=FailureKind.INTERNAL, message="what a hook wrote is gone; it was not published yet", retryable=True
 )
+
+
+_PUBLICATIONS: Final = 4
+
+
+class _TooMuchError(Exception):
+    """The database has no room or no time for what is to be published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,14 +236,39 @@ class RunExecutor:
         _LOG.info("hook is tried again", cause=cause, after_seconds=again.delay.total_seconds())
 
     async def _publish(self, held: HeldRun, passed: list[PassedHook]) -> Run:
-        """PUBLISHING → COMPLETED, or FAILED; a run in another state is returned as it is."""
-        try:
-            return await self._step(
-                held,
-                lambda tx: publish(tx, held.lease, passed, authority=self._authority, rows=self._stream_rows),
-            )
-        except BadOutputError as error:
-            return await self._fail(held, Failure(kind=FailureKind.BAD_OUTPUT, message=str(error)))
+        """PUBLISHING → COMPLETED, or FAILED; a run in another state is returned as it is.
+
+        What the database has no room or no time for is tried a few times and then given up: each time it does the work again, and
+        may leave less room for everybody else.
+        """
+
+        async def once() -> Run:
+            try:
+                async with self._storage.transaction() as tx:
+                    return await publish(
+                        tx, held.lease, passed, authority=self._authority, rows=self._stream_rows
+                    )
+            except ResourceExhaustedError as error:
+                raise _TooMuchError(str(error)) from error
+            except UnavailableError as error:
+                if error.reason != "DATABASE_TIMEOUT":
+                    raise
+                raise _TooMuchError(str(error)) from error
+
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await held.write(once)
+            except BadOutputError as error:
+                return await self._fail(held, Failure(kind=FailureKind.BAD_OUTPUT, message=str(error)))
+            except _TooMuchError as error:
+                _LOG.warning("publication did not succeed", attempt=attempt, error=str(error))
+                if attempt >= _PUBLICATIONS:
+                    message = f"the rows could not be published: {error}"
+                    failure = Failure(kind=FailureKind.INTERNAL, message=message, retryable=True)
+                    return await self._fail(held, failure)
+                await asyncio.sleep(backoff(attempt, first=self._rules.retry.delay).total_seconds())
 
     async def _fail(self, held: HeldRun, failure: Failure) -> Run:
         return await self._step(held, lambda tx: run_steps.fail(tx, held.lease, failure))

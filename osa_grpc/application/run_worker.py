@@ -1,7 +1,9 @@
 """Takes up runs: claims, renews, cancels, hands back."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import Final
 
 import structlog
 
@@ -16,6 +18,7 @@ from osa_grpc.domain.names import RunId
 from osa_grpc.domain.run import RunState
 
 _LOG = structlog.get_logger(__name__)
+_SLOTS_WITHOUT_HOOKS: Final = 4
 
 
 class RunWorker:
@@ -49,28 +52,39 @@ class RunWorker:
         self._held: dict[RunId, HeldRun] = {}
 
     async def run(self) -> None:
-        """Take up runs until cancelled."""
-        slots = asyncio.Semaphore(self._max_runs)
+        """Take up runs until cancelled. What is to be published or cancelled waits for no run that has hooks to run."""
         async with asyncio.TaskGroup() as tasks:
-            with self._doorbell.subscription(RUN_QUEUE) as bell:
-                self.ready.set()
-                while True:
-                    await slots.acquire()
-                    bell.clear()
-                    lease = await through_outages(self._claim)
-                    if lease is None:
-                        slots.release()
-                        await bell.wait(at_most=self._poll)
-                        continue
-                    if self._goes_on(lease):
-                        slots.release()
-                        continue
-                    task = tasks.create_task(self._hold(HeldRun(lease=lease)), name=f"run {lease.run}")
-                    task.add_done_callback(lambda _: slots.release())
+            ending = self._take_up(tasks, self._claim_without_hooks, slots=_SLOTS_WITHOUT_HOOKS)
+            tasks.create_task(ending, name="take up runs without hooks")
+            await self._take_up(tasks, self._claim, slots=self._max_runs)
+
+    async def _take_up(
+        self, tasks: asyncio.TaskGroup, claim: Callable[[], Awaitable[RunLease | None]], *, slots: int
+    ) -> None:
+        free = asyncio.Semaphore(slots)
+        with self._doorbell.subscription(RUN_QUEUE) as bell:
+            self.ready.set()
+            while True:
+                await free.acquire()
+                bell.clear()
+                lease = await through_outages(claim)
+                if lease is None:
+                    free.release()
+                    await bell.wait(at_most=self._poll)
+                    continue
+                if self._goes_on(lease):
+                    free.release()
+                    continue
+                task = tasks.create_task(self._hold(HeldRun(lease=lease)), name=f"run {lease.run}")
+                task.add_done_callback(lambda _: free.release())
 
     async def _claim(self) -> RunLease | None:
         async with self._storage.transaction() as tx:
             return await tx.runs.claim(self._worker, self._lease)
+
+    async def _claim_without_hooks(self) -> RunLease | None:
+        async with self._storage.transaction() as tx:
+            return await tx.runs.claim_without_hooks(self._worker, self._lease)
 
     def _goes_on(self, lease: RunLease) -> bool:
         """Whether this worker works on the run already: its lease had run out, in an outage or while the machine slept.

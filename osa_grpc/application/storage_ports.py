@@ -239,6 +239,9 @@ class RunStore(Protocol):
         Those that were under way come first; then the oldest of the convention of which the fewest are held.
         """
 
+    async def claim_without_hooks(self, worker: WorkerId, duration: timedelta) -> RunLease | None:
+        """Take a run of these that is past its hooks: PUBLISHING or CANCELLING; None if there is none."""
+
     async def renew(self, lease: RunLease, duration: timedelta) -> None:
         """Prolong it. Raises LeaseLostError."""
 

@@ -80,6 +80,7 @@ async def stage(
     """
     root = attempt_directory(work_directory, job)
     room = DiskRoom(directory=work_directory, reserve_bytes=reserve_bytes)
+    await finish(asyncio.to_thread(_remove_earlier, root, job), name="remove earlier attempts")
     room.demand(sum(file.size_bytes for file in job.subject.files))
     try:
         # To its end, because whoever cancels us removes the directories next.
@@ -161,10 +162,14 @@ def integral(value: object) -> object:
             return value
 
 
-def _write_directories(root: Path, job: HookJob) -> str:
-    """Write all but the subject's files, and remove what earlier attempts have left; the SHA-256 of `config.json`."""
+def _remove_earlier(root: Path, job: HookJob) -> None:
+    """Remove what earlier attempts have left: it is no use, and may be the very room that is wanted."""
     for earlier in root.parent.glob(f"{job.execution}-*"):
         remove_tree(earlier)
+
+
+def _write_directories(root: Path, job: HookJob) -> str:
+    """Write all but the subject's files; the SHA-256 of `config.json`."""
     root.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     root.mkdir(mode=0o700)
     for folder in (root / "in", root / "in" / "files", root / "files", root / "files" / job.subject.id):

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -18,6 +18,7 @@ from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.application.log_following import LogFollowing
 from osa_grpc.application.places import Places
 from osa_grpc.application.ports import HookOutputs
+from osa_grpc.application.publication import RowStream
 from osa_grpc.application.querying import FeatureQuerying
 from osa_grpc.application.registration import (
     MAKE_FEATURE_TABLES,
@@ -77,6 +78,7 @@ FEATURE_KINDS: Final = ("table",)
 T = TypeVar("T")
 
 _RUNS_PER_PLACE: Final = 4
+_ROWS_BETWEEN_LOOKS: Final = 64  # at the room that the disk has
 
 _LOG = structlog.get_logger(__name__)
 
@@ -187,6 +189,10 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         worker = worker_id()
 
         metrics = Metrics()
+        rooms = [  # which may be on disks of their own
+            DiskRoom(directory=settings.data_directory / part, reserve_bytes=settings.min_free_bytes)
+            for part in ("files", "work", "postgres")
+        ]
         executor = RunExecutor(
             storage=storage,
             runtimes=runtimes,
@@ -194,7 +200,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             count_rows=lambda outputs, hook, subject_id: count_rows(
                 outputs, hook, subject_id=subject_id, max_rows=settings.max_rows
             ),
-            stream_rows=_stream_rows,
+            stream_rows=_row_stream(None if settings.database_url else rooms[-1]),
             places=Places(settings.max_running_hooks),
             rules=ExecutionRules(
                 retry=settings.retry,
@@ -218,10 +224,6 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         logs = LogFollowing(storage=storage, doorbell=doorbell)
         health = Health([*pb.SERVICES, CONTAINER_ENGINE, DATA_DIRECTORY])
         reaper = Reaper(storage=storage, runtimes=runtimes, files=files)
-        rooms = [  # which may be on disks of their own
-            DiskRoom(directory=settings.data_directory / part, reserve_bytes=settings.min_free_bytes)
-            for part in ("files", "work", "postgres")
-        ]
         metrics.gauge("data_directory_free_bytes", "Bytes left.", lambda: min(r.free_bytes for r in rooms))
         health_watch = HealthWatch(
             health=health,
@@ -319,7 +321,18 @@ async def _database_of(settings: Settings, stack: AsyncExitStack, roles: list[Ro
     return embedded.dsn
 
 
-def _stream_rows(
-    outputs: HookOutputs, hook: HookDefinition, subject_id: str
-) -> AsyncIterator[tuple[object, ...]]:
-    return stream_rows(outputs, hook, subject_id=subject_id)
+def _row_stream(room: DiskRoom | None) -> RowStream:
+    """Return what streams rows to the database; where that is on a disk of ours, no more of them than its reserve allows."""
+
+    async def rows(
+        outputs: HookOutputs, hook: HookDefinition, subject_id: str
+    ) -> AsyncIterator[tuple[object, ...]]:
+        count = 0
+        async with aclosing(stream_rows(outputs, hook, subject_id=subject_id)) as decoded:
+            async for row in decoded:
+                if room is not None and count % _ROWS_BETWEEN_LOOKS == 0:
+                    room.demand()
+                count += 1
+                yield row
+
+    return rows

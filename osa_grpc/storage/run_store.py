@@ -90,8 +90,13 @@ class PostgresRunStore:
 
         Those that were under way come first; then the oldest of the convention of which the fewest are held.
         """
-        row = await self._connection.fetchrow(_SQL["claim"], worker, duration)
-        return None if row is None else RunLease(run=RunId(str(row["id"])), worker=worker, epoch=row["epoch"])
+        return _claimed(await self._connection.fetchrow(_SQL["claim"], worker, duration), worker)
+
+    async def claim_without_hooks(self, worker: WorkerId, duration: timedelta) -> RunLease | None:
+        """Take a run of these that is past its hooks: to be published, or to be cancelled; None if there is none."""
+        return _claimed(
+            await self._connection.fetchrow(_SQL["claim_without_hooks"], worker, duration), worker
+        )
 
     async def renew(self, lease: RunLease, duration: timedelta) -> None:
         """Prolong it. Raises LeaseLostError."""
@@ -184,6 +189,10 @@ class PostgresRunStore:
     def _insist_on_lock(self, run: RunId) -> None:
         if run not in self._locked:
             raise RuntimeError(f"run {run} was not locked in this transaction")
+
+
+def _claimed(row: asyncpg.Record | None, worker: WorkerId) -> RunLease | None:
+    return None if row is None else RunLease(run=RunId(str(row["id"])), worker=worker, epoch=row["epoch"])
 
 
 def _under(lease: RunLease) -> tuple[RunId, WorkerId, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -94,3 +95,23 @@ async def test_a_hook_that_has_a_place_waits_for_nothing(archive: Archive) -> No
     assert not running.HasField("waiting")
     archive.go(run)
     await archive.end_of(run)
+
+
+async def test_what_is_decided_about_other_runs_waits_for_no_hook(archive: Archive) -> None:
+    reviewed = await archive.convention(archive.hook("look"), id="reviewed", review=pb.REVIEW_MODE_MANUAL)
+    approved, cancelled = [await archive.start(reviewed, look="") for _ in range(2)]
+    for run in (approved, cancelled):
+        await archive.until(run, "review_requested")
+    convention = await archive.convention()
+    waiting = [  # more than the worker holds at once
+        await archive.start(convention, check=WAIT) for _ in range(6)
+    ]
+    await archive.until(waiting[0], "hook_started")
+    async with asyncio.timeout(10):
+        await archive.client.approve_run(approved)
+        await archive.client.cancel_run(cancelled)
+        assert (await archive.end_of(approved)).state == pb.RUN_STATE_COMPLETED
+        assert (await archive.end_of(cancelled)).state == pb.RUN_STATE_CANCELLED
+        for run in reversed(waiting):
+            await archive.client.cancel_run(run)
+            assert (await archive.end_of(run)).state == pb.RUN_STATE_CANCELLED

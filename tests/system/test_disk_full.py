@@ -344,3 +344,31 @@ async def use_up_the_log(data_directory: Path, server: ServerProcess) -> None:
         while server.process.returncode is None:
             await connection.execute("SELECT pg_switch_wal()")
             await connection.execute("SELECT pg_logical_emit_message(true, 'test', 'x')")
+
+
+@pytest.mark.timeout(180)
+async def test_rows_for_which_the_disk_has_no_room_end_their_run_and_not_the_server(
+    small_disk: Callable[[int], SmallDisk], embedded_serving: Serving
+) -> None:
+    disk = small_disk(400 * MIB)
+    data_directory = disk.path / "data"
+    data_directory.mkdir(mode=0o711)
+    embedded_serving.data_directory = data_directory
+    server = await embedded_serving.start(
+        f"--data-directory={data_directory}", f"--min-free-bytes={96 * MIB}", *QUICKLY
+    )
+    many = (
+        "(echo '['; yes '{\"score\":1},' | head -n 2500000; echo '{\"score\":1}]') > /osa/out/features.json\n"
+    )
+    async with embedded_serving.archive(server) as archive:
+        convention = await archive.convention(archive.hook(timeout_seconds=300))
+        over = await archive.finish(convention, check=many)
+        assert over.state == pb.RUN_STATE_FAILED
+        assert over.failure.kind == pb.FAILURE_KIND_INTERNAL
+        assert over.failure.retryable
+        assert str(data_directory) in over.failure.message
+        assert [row async for row in archive.client.query("featureTables/check")] == []
+        assert disk.free_bytes > 32 * MIB
+        small = await archive.draft(convention)
+        assert small
+    assert server.process.returncode is None

@@ -90,6 +90,21 @@ UPDATE osa.run AS r SET leased_by = $1, leased_until = clock_timestamp() + $2::i
 FROM free WHERE r.id = free.id
 RETURNING r.id, r.epoch
 
+-- name: claim_without_hooks
+-- $1 worker, $2 for how long (interval)
+WITH free AS (
+    SELECT id FROM osa.run
+    WHERE
+        state IN ('PUBLISHING', 'CANCELLING')
+        AND (leased_until IS NULL OR leased_until < clock_timestamp())
+    ORDER BY coalesce(waits_until, '-infinity'), created_at, id
+    LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE osa.run AS r SET leased_by = $1, leased_until = clock_timestamp() + $2::interval, epoch = r.epoch + 1
+FROM free WHERE r.id = free.id
+RETURNING r.id, r.epoch
+
 -- name: renew
 -- $1 id, $2 worker, $3 epoch, $4 for how long from now (interval)
 UPDATE osa.run SET leased_until = clock_timestamp() + $4::interval
