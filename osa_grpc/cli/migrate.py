@@ -5,6 +5,7 @@ import click
 
 from osa_grpc.domain.errors import OsaError
 from osa_grpc.server.logs import configure_logs
+from osa_grpc.storage.database_url import checked_database_url
 from osa_grpc.storage.migrations import runner, schema
 
 
@@ -23,6 +24,11 @@ def migrate(database_url: str, *, check: bool) -> None:
 
     The embedded Postgres is brought up to date by the server itself.
     """
+    try:
+        checked_database_url(database_url)
+    except ValueError as error:
+        click.echo(f"database_url: {error}", err=True)
+        sys.exit(1)
     configure_logs(form="console", level="warning")
     try:
         if check:

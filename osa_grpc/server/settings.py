@@ -22,10 +22,13 @@ from osa_grpc.domain.hook import MemorySize, memory_bytes, memory_text
 from osa_grpc.domain.srn import SrnDomain
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.embedded import default_data_directory
+from osa_grpc.storage.database_url import checked_database_url
 
 _MIB = 2**20
 
-Seconds = Annotated[float, Field(gt=0)]
+_TEN_YEARS = 10 * 365 * 24 * 3600
+
+Seconds = Annotated[float, Field(gt=0, le=_TEN_YEARS, allow_inf_nan=False)]
 
 
 def memory_of_this_machine() -> str:
@@ -116,7 +119,7 @@ class Settings(BaseSettings):
         default_factory=memory_of_this_machine,
         description="How far the memory of a hook that ran out of it is doubled, for example 8g.",
     )
-    lease_seconds: Annotated[float, Field(ge=1)] = Field(
+    lease_seconds: Annotated[Seconds, Field(ge=1)] = Field(
         default=10,
         description="How long a run is held without a sign of life before another worker takes it.",
     )
@@ -160,6 +163,11 @@ class Settings(BaseSettings):
                 "say --insecure if that is what you want"
             )
         return self
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgres_url(cls, url: str | None) -> str | None:
+        return None if url is None else checked_database_url(url)
 
     @field_validator("registry_logins")
     @classmethod

@@ -98,6 +98,20 @@ def test_the_doctor_looks_at_a_database_of_ones_own(monkeypatch: pytest.MonkeyPa
     assert "embedded postgres" not in checks
 
 
+@pytest.mark.parametrize("command", ["doctor", "migrate", "serve"])
+def test_the_address_of_a_database_that_is_not_one_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str
+) -> None:
+    monkeypatch.setenv("OSA_DATA_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("OSA_DATABASE_URL", "postgresql://u:sec/ret@localhost/db")
+    result = CliRunner().invoke(cli, [command])
+    assert (result.exit_code, type(result.exception)) == (exit_codes.UNEXPECTED, SystemExit)
+    assert "database_url: expected postgresql://" in result.output
+    assert "percent-encoded" in result.output
+    assert not any(part in result.output for part in ("sec/", "/ret", "u:sec"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_table_is_aligned_and_uncut_in_a_pipe() -> None:
     table = plain_table(("A", "B"), [("x" * 300, "1"), ("y", "22")], right=frozenset({1}))
     assert table.splitlines()[1] == "x" * 300 + "   1"

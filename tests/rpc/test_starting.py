@@ -176,6 +176,49 @@ def test_a_setting_that_is_not_valid_is_named(
         read_settings({}, config=config)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:s3c/r3t@h0st/db",
+        "postgresql://u:12/s3c@h0st/db",
+        "postgresql://u:12#s3c@h0st/db",
+        "postgresql://u:12?s3c@h0st/db",
+        "postgresql://u:s3c@r3t@h0st/db",
+        "postgresql://u:s3c[r3t@h0st/db",
+        "postgresql://u:s3c@h0st:port/db",
+        "postgresql://u:s3c@h0st:65536/db",
+        "postgresql://u:s3c@h0st/db?port=many",
+        "mysql://u:s3c@h0st/db",
+        "u:s3c@h0st",
+    ],
+)
+def test_the_address_of_a_database_that_is_not_one_is_refused_without_being_shown(url: str) -> None:
+    with pytest.raises(CannotStartError, match=r"database_url: expected .* percent-encoded") as caught:
+        read_settings({"database_url": url}, config=None)
+    shown = "".join(traceback.format_exception(caught.value))
+    assert not any(part in shown for part in ("s3c", "r3t", "h0st"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:sec%2Fret@localhost:5432/db",
+        "postgres://[::1]/db",
+        "postgresql:///osa?host=/run/postgresql&port=5433",
+        "postgresql://osa@db.example.org/osa?sslmode=verify-full",
+    ],
+)
+def test_the_address_of_a_database_is_taken_as_it_is(url: str) -> None:
+    assert read_settings({"database_url": url}, config=None).database_url == url
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "0", "-1", "1e10"])
+@pytest.mark.parametrize("name", ["retry_delay_seconds", "lease_seconds"])
+def test_a_time_without_end_is_refused(name: str, seconds: str) -> None:
+    with pytest.raises(CannotStartError, match=name):
+        read_settings({name: seconds}, config=None)
+
+
 async def test_a_data_directory_that_the_engine_has_elsewhere_is_refused_with_the_setting_and_both_paths(
     server_settings: Settings, tmp_path: Path
 ) -> None:
