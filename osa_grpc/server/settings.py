@@ -26,14 +26,24 @@ from osa_grpc.storage.database_url import checked_database_url
 
 _MIB = 2**20
 
+_LEAST_RETRY_MEMORY = 2048 * _MIB  # as much as a hook has that asks for none
 _TEN_YEARS = 10 * 365 * 24 * 3600
 
 Seconds = Annotated[float, Field(gt=0, le=_TEN_YEARS, allow_inf_nan=False)]
 
 
-def memory_of_this_machine() -> str:
-    """Return how much memory this machine has, in whole MiB."""
-    return memory_text(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MIB * _MIB)
+def places_of_this_machine() -> int:
+    """Return how many hooks this machine runs at once, unless told otherwise."""
+    return max(2, os.cpu_count() or 1)
+
+
+def memory_of_a_place() -> str:
+    """Return how much memory one hook may get in the end, unless told otherwise, in whole MiB.
+
+    Hooks that leak in every place leave half of the memory to all else, unless the machine is too small for 2g each.
+    """
+    shared = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return memory_text(max(_LEAST_RETRY_MEMORY, shared // places_of_this_machine() // _MIB * _MIB))
 
 
 class Settings(BaseSettings):
@@ -82,7 +92,7 @@ class Settings(BaseSettings):
     )
 
     max_running_hooks: Annotated[int, Field(ge=1, le=1000)] = Field(
-        default_factory=lambda: max(2, os.cpu_count() or 1), description="Hook containers at once."
+        default_factory=places_of_this_machine, description="Hook containers at once."
     )
     max_log_bytes: Annotated[int, Field(ge=0)] = Field(
         default=16 * _MIB, description="Bytes kept of one attempt's log."
@@ -116,7 +126,7 @@ class Settings(BaseSettings):
     )
     max_retry_delay_seconds: Seconds = Field(default=300, description="The longest such pause.")
     max_retry_memory: MemorySize = Field(
-        default_factory=memory_of_this_machine,
+        default_factory=memory_of_a_place,
         description="How far the memory of a hook that ran out of it is doubled, for example 8g.",
     )
     lease_seconds: Annotated[Seconds, Field(ge=1)] = Field(

@@ -22,7 +22,7 @@ SETTINGS = re.compile(
 COMPUTED_DEFAULTS = {
     "data_directory": "`/var/lib/osa-grpc` for root, else the user's own (`~/.local/share/osa-grpc`)",
     "max_running_hooks": "one for each core, 2 at least",
-    "max_retry_memory": "this machine's memory",
+    "max_retry_memory": "half of this machine's memory, divided by the default of `max_running_hooks`; `2g` at least",
 }
 
 

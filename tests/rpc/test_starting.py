@@ -1,6 +1,7 @@
 """What a server needs to start, what it says when it cannot, and where its settings come from."""
 
 import asyncio
+import os
 import traceback
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -217,6 +218,18 @@ def test_the_address_of_a_database_is_taken_as_it_is(url: str) -> None:
 def test_a_time_without_end_is_refused(name: str, seconds: str) -> None:
     with pytest.raises(CannotStartError, match=name):
         read_settings({name: seconds}, config=None)
+
+
+@pytest.mark.parametrize(
+    ("gigabytes", "cores", "expected"), [(64, 4, "8g"), (8, 1, "2g"), (4, 8, "2g"), (33, 4, "4224m")]
+)
+def test_hooks_that_leak_in_every_place_leave_half_of_a_large_machine_to_all_else(
+    monkeypatch: pytest.MonkeyPatch, gigabytes: int, cores: int, expected: str
+) -> None:
+    machine = {"SC_PHYS_PAGES": gigabytes * 2**18, "SC_PAGE_SIZE": 2**12}
+    monkeypatch.setattr(os, "sysconf", machine.__getitem__)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert read_settings({}, config=None).max_retry_memory == expected
 
 
 async def test_a_data_directory_that_the_engine_has_elsewhere_is_refused_with_the_setting_and_both_paths(
