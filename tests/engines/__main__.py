@@ -21,6 +21,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.engines.hooks import chosen_tests
 from tests.engines.kinds import KINDS, REPOSITORY, CannotRunHereError, RunningEngine
 
 FOLDER = Path("tests/engine")
@@ -82,48 +83,26 @@ def tested(kind: str, engine: RunningEngine, pytest_arguments: list[str]) -> Out
     if engine.user is not None:
         shutil.chown(place, engine.user.name)
     files = [FOLDER / name for name in FILES if name not in engine.leaves_out]
+    tests = [*files, *chosen_tests(engine.leaves_out)]
     report = place / "report.xml"
-    code = subprocess.run(
-        engine.command(
-            [
-                *(
-                    sys.executable,
-                    "-m",
-                    "pytest",
-                    *files,
-                    "--basetemp",
-                    place / "pytest",
-                    "--junitxml",
-                    report,
-                ),
-                *("--timeout", "300", *pytest_arguments),
-            ]
-        ),
-        cwd=REPOSITORY,
-        check=False,
-    ).returncode
-    left_out = "; ".join(f"without {name}: {why}" for name, why in engine.leaves_out.items())
-    counts, skipped = counted(report)
-    detail = "; ".join(part for part in (counts, *skipped, left_out) if part)
+    pytest = [sys.executable, "-m", "pytest", "--basetemp", place / "pytest", "--junitxml", report]
+    options = ["--timeout", "300", "-r", "s", *pytest_arguments]
+    program = engine.command([*pytest, *tests, *options])
+    code = subprocess.run(program, cwd=REPOSITORY, check=False).returncode
+    for name, why in engine.leaves_out.items():
+        print(f"left out: {name}, because {why}")
+    detail = f"{counted(report)}, {len(engine.leaves_out)} left out"
     return Outcome(kind=kind, result="passed" if code == 0 else "FAILED", detail=detail, is_failure=code != 0)
 
 
-def counted(report: Path) -> tuple[str, list[str]]:
-    """How many tests passed, failed and were skipped, and why they were."""
+def counted(report: Path) -> str:
+    """How many tests passed, failed and were skipped."""
     if not report.exists():
-        return "the tests did not come to an end", []
-    root = ET.parse(report).getroot()
-    total = len(root.findall(".//testcase"))
-    failed = len(
-        {
-            case
-            for case in root.iter("testcase")
-            if case.find("failure") is not None or case.find("error") is not None
-        }
-    )
-    skipped = [found.get("message", "") for found in root.iter("skipped")]
-    words = f"{total - failed - len(skipped)} passed, {failed} failed, {len(skipped)} skipped"
-    return words, [f"{skipped.count(reason)} skipped: {reason}" for reason in dict.fromkeys(skipped)]
+        return "the tests did not come to an end"
+    cases = list(ET.parse(report).getroot().iter("testcase"))
+    failed = sum(case.find("failure") is not None or case.find("error") is not None for case in cases)
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    return f"{len(cases) - failed - skipped} passed, {failed} failed, {skipped} skipped"
 
 
 def table(outcomes: list[Outcome]) -> str:

@@ -19,11 +19,13 @@ from osa_grpc.runtimes import debian_packages
 from osa_grpc.runtimes.engine_remains import mounts_below
 from osa_grpc.runtimes.engine_search import EngineUnavailableError, why_silent
 from osa_grpc.runtimes.private_engine import PrivateEngine
+from tests.engines.hooks import ON_PODMAN, WITHOUT_LIMITS
 from tests.engines.other_user import OtherUser, other_user
 
 REPOSITORY = Path(__file__).parents[2]
 ROOTLESS_DOCKER = Path("/usr/share/docker.io/contrib/dockerd-rootless.sh")
 START_SECONDS = 60.0
+NETWORK_OF_ITS_OWN = "it has a network of its own, and does not reach a registry on loopback"
 
 Say = Callable[[str], None]
 
@@ -41,7 +43,7 @@ class RunningEngine:
     """Where the tests may put their files."""
     user: OtherUser | None = None
     leaves_out: Mapping[str, str] = field(default_factory=dict)
-    """Test files that make no sense with it, and why."""
+    """Test files and ill-behaved hooks that make no sense with it, and why."""
 
     def command(self, program: Sequence[str | Path]) -> list[str]:
         environment = {"DOCKER_HOST": self.docker_host, "PYTHONDONTWRITEBYTECODE": "1"}
@@ -76,7 +78,7 @@ def podman(folder: Path, say: Say) -> Iterator[RunningEngine]:
     command = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
     with _service(command, socket, folder, environment) as docker_host:
         try:
-            yield RunningEngine(docker_host=docker_host, folder=folder)
+            yield RunningEngine(docker_host=docker_host, folder=folder, leaves_out=ON_PODMAN)
         finally:
             subprocess.run(["podman", "rm", "--all", "--force", "--time", "0"], env=environment, check=False)
 
@@ -92,7 +94,8 @@ def rootless_podman(folder: Path, say: Say) -> Iterator[RunningEngine]:
         service = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
         command = user.command(service, environment, cwd=user.home)
         with _service(command, socket, folder, os.environ) as docker_host:
-            yield RunningEngine(docker_host=docker_host, folder=folder, user=user)
+            left_out = ON_PODMAN | WITHOUT_LIMITS
+            yield RunningEngine(docker_host=docker_host, folder=folder, user=user, leaves_out=left_out)
 
 
 @contextmanager
@@ -120,9 +123,7 @@ def rootless_docker(folder: Path, say: Say) -> Iterator[RunningEngine]:
                 docker_host=docker_host,
                 folder=folder,
                 user=user,
-                leaves_out={
-                    "test_registry.py": "it has a network of its own and does not reach a registry on loopback"
-                },
+                leaves_out={"test_registry.py": NETWORK_OF_ITS_OWN} | WITHOUT_LIMITS,
             )
 
 
