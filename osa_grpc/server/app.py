@@ -249,6 +249,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
                     logs=logs,
                     authority=authority,
                     slow_consumer=timedelta(seconds=settings.slow_consumer_seconds),
+                    on_rejected=reaper.hurry,
                 ),
                 RecordServicer(storage=storage),
                 FeatureServicer(querying=FeatureQuerying(storage=storage, max_page_bytes=MAX_PAGE_BYTES)),

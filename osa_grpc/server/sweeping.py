@@ -1,4 +1,4 @@
-"""Removes what nobody owns any more: at start, on a period, and when the container engine is back."""
+"""Removes what nobody owns any more: at start, on a period, and when it is told of a reason."""
 
 import asyncio
 import time
@@ -55,7 +55,7 @@ class Reaper:
                     await self._hurried.wait()
 
     def hurry(self) -> None:
-        """Reap now: something that could not be reached is there again."""
+        """Reap now: something is over, or something that could not be reached is there again."""
         self._hurried.set()
 
     async def reap(self) -> None:

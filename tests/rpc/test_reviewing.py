@@ -202,6 +202,16 @@ async def test_many_reviews_wait_at_once_beside_one_place(archive: Archive) -> N
     assert await scores(archive) == [2.5] * 4
 
 
+async def test_what_a_rejected_run_left_behind_goes_at_once_and_nothing_of_others(archive: Archive) -> None:
+    convention = await reviewed_convention(archive)
+    run, other = [await in_review(archive, convention) for _ in range(2)]
+    directory = archive.data_directory / "work" / run.removeprefix("runs/")
+    assert directory.exists()
+    await archive.client.reject_run(run, reason="no")
+    await until(lambda: not directory.exists())
+    assert outputs(archive, other)
+
+
 async def test_what_a_rejected_run_left_behind_is_gone_at_the_next_start_at_the_latest(
     server_settings: Settings, obedient_image: str
 ) -> None:

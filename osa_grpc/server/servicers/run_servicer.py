@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Callable
 from contextlib import aclosing
 from datetime import timedelta
 
@@ -35,12 +36,14 @@ class RunServicer(pb.RunServiceServicer):
         logs: LogFollowing,
         authority: SrnAuthority,
         slow_consumer: timedelta,
+        on_rejected: Callable[[], None],
     ) -> None:
         self._storage = storage
         self._watching = watching
         self._logs = logs
         self._authority = authority
         self._slow_consumer_seconds = slow_consumer.total_seconds()
+        self._on_rejected = on_rejected
 
     async def GetRun(
         self, request: pb.GetRunRequest, context: "grpc.aio.ServicerContext[object, object]"
@@ -106,7 +109,10 @@ class RunServicer(pb.RunServiceServicer):
         async def act(tx: Transaction) -> pb.ReviewRunResponse:
             return pb.ReviewRunResponse(run=run_to_proto(await review_run(tx, run, ruling), self._authority))
 
-        return await answer_mutation(self._storage, request, pb.ReviewRunResponse, act)
+        answer = await answer_mutation(self._storage, request, pb.ReviewRunResponse, act)
+        if answer.run.state == pb.RUN_STATE_REJECTED:  # no worker takes it up to clear up behind it
+            self._on_rejected()
+        return answer
 
     async def WatchRun(  # type: ignore[override]
         self, request: pb.WatchRunRequest, context: "grpc.aio.ServicerContext[object, bytes]"
