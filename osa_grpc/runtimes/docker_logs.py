@@ -1,7 +1,7 @@
-"""Docker's own log of a container, as it was written: what the logs API leaves out is put back where that can be known.
+"""The engine's own log of a container, as it was written: what the logs API leaves out is put back where that can be known.
 
-The engine keeps lines. A line of more than 16 KiB is kept in pieces of one time, and engines before 23.0 leave out the newline
-behind the last. It comes back here, as soon as something of another time follows. Behind the very last line it cannot be known.
+Docker keeps lines. One of more than 16 KiB is kept in pieces of one time, and before 23.0 without the newline behind the last. It
+comes back here, as soon as something of another time follows. Behind the very last line it cannot be known.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ async def log_entries(
     *,
     follow: bool,
     newer_than: datetime | None,
+    loses_newlines: bool,
     on_open: Callable[[aiohttp.ClientResponse], None] = lambda _: None,
 ) -> AsyncGenerator[LogEntry]:
     """Yield what the engine has of a container's log, from the beginning or a time; with `follow` what comes as well.
@@ -53,7 +54,7 @@ async def log_entries(
             params=params,
             timeout=aiohttp.ClientTimeout(total=None),
         )
-    lines = LogLines()
+    lines = LogLines(loses_newlines=loses_newlines)
     try:
         if answer.status == NOT_FOUND:
             raise EngineError("the container engine does not know the container any more")
@@ -75,7 +76,8 @@ async def log_entries(
 class LogLines:
     """The engine's frames, each `<time> <a line or a piece of one>`, on their way to being what was written."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, loses_newlines: bool) -> None:
+        self._loses_newlines = loses_newlines
         self._rest = b""
         self._streams = {STDOUT: _Stream(), STDERR: _Stream()}
 
@@ -108,7 +110,7 @@ class LogLines:
             else:
                 stream.is_piece = False
             stream.time = time
-            stream.is_open = data[end - 1] != _NEWLINE
+            stream.is_open = self._loses_newlines and data[end - 1] != _NEWLINE
             stream.is_empty = end == space + 1
             written.append(data[space + 1 : end])
             begin = end

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 Resource = Literal["memory", "processors", "processes"]
 
 _CONTROLLERS: Final[dict[str, Resource]] = {"memory": "memory", "cpu": "processors", "pids": "processes"}
+_KEEPS_NEWLINES: Final = 23
+"""The first version of Docker whose log does."""
 _ANSWERS: Final[dict[str, Resource]] = {
     "MemoryLimit": "memory",
     "CpuCfsQuota": "processors",
@@ -37,6 +39,8 @@ class EngineTraits:
     """What it cannot limit, because it may not or the kernel does not."""
     tells_out_of_memory: bool
     """Whether it would know that a container was killed because of its memory limit."""
+    loses_newlines: bool
+    """Whether its own log has no newline behind a line of more than 16 KiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +62,11 @@ async def ask_engine(docker: aiodocker.Docker) -> SeenEngine:
         traits, cpus, memory_bytes = _traits_of_podman(host), host["cpus"], host["memTotal"]
     else:
         info = await docker.system.info()
-        traits, cpus, memory_bytes = _traits_of_docker(info), info["NCPU"], info["MemTotal"]
+        traits, cpus, memory_bytes = (
+            _traits_of_docker(info, str(version["Version"])),
+            info["NCPU"],
+            info["MemTotal"],
+        )
     words = [
         f"{traits.product} {version['Version']} {version['Os']}/{version['Arch']}",
         *(["rootless"] if traits.is_rootless else []),
@@ -72,12 +80,14 @@ async def ask_engine(docker: aiodocker.Docker) -> SeenEngine:
     )
 
 
-def _traits_of_docker(info: Mapping[str, Any]) -> EngineTraits:
+def _traits_of_docker(info: Mapping[str, Any], version: str) -> EngineTraits:
+    major = version.partition(".")[0]
     return EngineTraits(
         product="docker",
         is_rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
         unlimited=tuple(name for key, name in _ANSWERS.items() if not info.get(key, True)),
         tells_out_of_memory=True,
+        loses_newlines=major.isdecimal() and int(major) < _KEEPS_NEWLINES,
     )
 
 
@@ -89,4 +99,5 @@ def _traits_of_podman(host: Mapping[str, Any]) -> EngineTraits:
         is_rootless=bool(host["security"]["rootless"]),
         unlimited=unlimited,
         tells_out_of_memory=host.get("cgroupVersion") != "v1" or "memory" in unlimited,
+        loses_newlines=False,
     )

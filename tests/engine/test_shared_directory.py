@@ -98,7 +98,8 @@ async def test_a_directory_that_is_another_one_to_the_engine_is_told(
 async def test_a_directory_that_the_engine_does_not_have_is_told(workshop: Workshop, tmp_path: Path) -> None:
     trouble = await shared(workshop, tmp_path / "data", tmp_path / "nowhere").trouble()
     assert trouble is not None
-    assert "finds nothing" in trouble
+    # Podman makes the directory, and then finds another one than ours.
+    assert "finds nothing" in trouble or "another directory" in trouble
 
 
 async def test_a_hook_does_not_run_where_it_would_not_find_its_files(
@@ -121,15 +122,16 @@ async def test_a_hook_does_not_run_where_it_would_not_find_its_files(
 async def test_trouble_that_is_mended_is_seen_without_a_new_start(
     workshop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    directory = shared(workshop, tmp_path / "data", tmp_path / "late")
+    (tmp_path / "another").mkdir()
+    host = tmp_path / "host"
+    host.symlink_to(tmp_path / "another", target_is_directory=True)
+    directory = shared(workshop, tmp_path / "data", host)
     assert await directory.trouble() is not None
-    (tmp_path / "late").symlink_to(tmp_path / "data", target_is_directory=True)
+    host.unlink()
+    host.symlink_to(tmp_path / "data", target_is_directory=True)
     assert await directory.trouble() is not None  # not asked again at every call
     monkeypatch.setattr(shared_directory, "_AGAIN_SECONDS", 0.0)
-    directory = shared(workshop, tmp_path / "data", tmp_path / "later")
-    assert await directory.trouble() is not None
-    (tmp_path / "later").symlink_to(tmp_path / "data", target_is_directory=True)
-    assert await directory.trouble() is None
+    assert await shared(workshop, tmp_path / "data", host).trouble() is None
 
 
 async def test_what_cannot_be_proved_while_the_engine_is_away_is_proved_when_it_is_back(

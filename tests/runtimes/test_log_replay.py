@@ -139,7 +139,7 @@ def test_the_newlines_that_the_engine_leaves_out_come_back(
     frames: list[tuple[int, bytes]], written: bytes, surmise: bytes, step: int
 ) -> None:
     sent = b"".join(frame(time, data) for time, data in frames)
-    lines = LogLines()
+    lines = LogLines(loses_newlines=True)
     entries = [
         entry for begin in range(0, len(sent), step) for entry in lines.feed(sent[begin : begin + step])
     ]
@@ -148,8 +148,14 @@ def test_the_newlines_that_the_engine_leaves_out_come_back(
     assert b"".join(entry.data for entry in entries if entry.is_surmise) == surmise
 
 
+def test_an_engine_that_keeps_newlines_gets_none_added() -> None:
+    lines = LogLines(loses_newlines=False)
+    entries = list(lines.feed(frame(1, b"long") + frame(2, b"er") + frame(3, b"b\n")))
+    assert b"".join(entry.data for entry in [*entries, *lines.end()]) == b"longerb\n"
+
+
 def test_what_the_engine_says_of_its_trouble_is_no_output() -> None:
-    lines = LogLines()
+    lines = LogLines(loses_newlines=True)
     with pytest.raises(LogUnreadableError, match="disk"):
         list(lines.feed(frame(1, b"disk", stream=3)))
 
