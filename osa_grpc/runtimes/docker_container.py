@@ -190,7 +190,14 @@ class AdoptedContainer:
         follow: bool,  # noqa: FBT001 - one of two ways to read
         newer_than: datetime | None,
     ) -> AsyncGenerator[LogEntry]:
-        return log_entries(self._docker, self.id, follow=follow, newer_than=newer_than, on_open=self._opened)
+        return log_entries(
+            self._docker,
+            self.id,
+            follow=follow,
+            newer_than=newer_than,
+            loses_newlines=self._traits.loses_newlines,
+            on_open=self._opened,
+        )
 
     def _opened(self, answer: aiohttp.ClientResponse) -> None:
         self._following = answer if self.may_run else None
