@@ -53,22 +53,25 @@ class SeenEngine:
 
 async def ask_engine(docker: aiodocker.Docker) -> SeenEngine:
     """Ask an engine what it is. Raises what aiodocker raises."""
-    version = await docker.version()
-    components = " ".join(str(part.get("Name", "")) for part in version.get("Components") or ())
-    if "podman" in components.lower():
+    async with docker.session.get(f"{docker.docker_host}/_ping") as answer:
+        answer.raise_for_status()
+        greeting = answer.headers
+    if "Api-Version" in greeting:
+        # Else aiodocker asks for the version, which Podman starts programs to say.
+        docker.api_version = f"v{greeting['Api-Version']}"
+    if "Libpod-Api-Version" in greeting:
         async with docker.session.get(f"{docker.docker_host}/{docker.api_version}/libpod/info") as answer:
             answer.raise_for_status()
-            host = (await answer.json())["host"]
+            told = await answer.json()
+        host = told["host"]
+        version, platform = told["version"]["Version"], told["version"]["OsArch"]
         traits, cpus, memory_bytes = _traits_of_podman(host), host["cpus"], host["memTotal"]
     else:
-        info = await docker.system.info()
-        traits, cpus, memory_bytes = (
-            _traits_of_docker(info, str(version["Version"])),
-            info["NCPU"],
-            info["MemTotal"],
-        )
+        about, info = await docker.version(), await docker.system.info()
+        version, platform = str(about["Version"]), f"{about['Os']}/{about['Arch']}"
+        traits, cpus, memory_bytes = _traits_of_docker(info, version), info["NCPU"], info["MemTotal"]
     words = [
-        f"{traits.product} {version['Version']} {version['Os']}/{version['Arch']}",
+        f"{traits.product} {version} {platform}",
         *(["rootless"] if traits.is_rootless else []),
         *([f"without limits of {', '.join(traits.unlimited)}"] if traits.unlimited else []),
     ]
