@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 PYTHON := python3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo serve test test-hooks test-engines test-in-container test-kills test-large-outputs check proto format environment clean
+.PHONY: help demo serve test test-hooks test-engines test-in-container test-kills test-commands test-large-outputs check proto format environment clean
 
 help:
 	@echo "make demo        see it all work on real data, then clean up"
 	@echo "make serve       the same data, served until Ctrl-C"
 	@echo "make test        run the tests, with a real Postgres and real containers (ARGS=... goes to pytest)"
 	@echo "make test-kills  kill a server at 50 random moments (KILLS=... says how many)"
+	@echo "make test-commands  users and workers at once, in 200 stories (COMMANDS=... says how many)"
 	@echo "make test-hooks  run the ill-behaved hooks, slow ones too; ROUNDS=20 runs them so many times"
 	@echo "make test-engines  run the engine's tests on Docker and Podman, as root and rootless, where they can be started here"
 	@echo "make test-large-outputs  publish 2 GiB of rows with 256 MiB of memory"
@@ -57,6 +58,9 @@ test: environment
 
 test-kills: environment
 	@OSA_TEST_KILLS=$${KILLS:-50} $(MAKE) --no-print-directory test ARGS="tests/system/test_killed_anytime.py -s"
+
+test-commands: environment
+	@OSA_TEST_COMMANDS=$${COMMANDS:-200} $(MAKE) --no-print-directory test ARGS="tests/system/test_concurrent_commands.py -s"
 
 test-hooks: environment
 	@OSA_TEST_ROUNDS=$${ROUNDS:-1} $(MAKE) --no-print-directory test ARGS="tests/engine/test_ill_behaved_hooks.py $(ARGS)"
