@@ -37,6 +37,10 @@ async def engine_call(purpose: str, *, within_seconds: float | None) -> AsyncIte
         ) from error
     except DockerError as error:
         raise EngineError(f"the container engine could not {purpose}: {reason_of(error)}") from error
+    except aiohttp.ClientConnectorError as error:
+        raise EngineError(
+            f"the container engine could not {purpose}: it does not answer ({error})"
+        ) from error
     except (aiohttp.ClientError, OSError, json.JSONDecodeError) as error:
         raise EngineError(
             f"the container engine went away when it was to {purpose}: {str(error) or type(error).__name__}"
