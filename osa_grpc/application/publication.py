@@ -1,9 +1,13 @@
 """Publication: one transaction makes the record, the rows of all hooks and `run_finished` visible together."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
+from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.application.ports import HookOutputs
+from osa_grpc.application.row_decoding import stream_rows
 from osa_grpc.application.run_control import end_run
 from osa_grpc.application.storage_ports import RunLease, Transaction
 from osa_grpc.domain.errors import LeaseLostError
@@ -17,6 +21,28 @@ from osa_grpc.domain.srn import SrnAuthority
 
 RowStream = Callable[[HookOutputs, HookDefinition, str], AsyncIterator[tuple[object, ...]]]
 """Decodes a hook's rows about a subject (by its id), with bounded memory."""
+
+_ROWS_BETWEEN_LOOKS: Final = 64
+
+
+def row_stream(*, room: DiskRoom | None) -> RowStream:
+    """Return what decodes rows; where the database is on a disk of ours, its `room`, no more of them than the reserve allows.
+
+    The stream raises ResourceExhaustedError (`DISK_FULL`) when it comes to that.
+    """
+
+    async def rows(
+        outputs: HookOutputs, hook: HookDefinition, subject_id: str
+    ) -> AsyncIterator[tuple[object, ...]]:
+        count = 0
+        async with aclosing(stream_rows(outputs, hook, subject_id=subject_id)) as decoded:
+            async for row in decoded:
+                if room is not None and count % _ROWS_BETWEEN_LOOKS == 0:
+                    room.demand()
+                count += 1
+                yield row
+
+    return rows
 
 
 @dataclass(frozen=True, kw_only=True)

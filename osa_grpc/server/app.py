@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, TypeVar
@@ -17,8 +17,7 @@ from osa_grpc.application.delivery_worker import DeliveryWorker, Handler
 from osa_grpc.application.disk_room import DiskRoom
 from osa_grpc.application.log_following import LogFollowing
 from osa_grpc.application.places import Places
-from osa_grpc.application.ports import HookOutputs
-from osa_grpc.application.publication import RowStream
+from osa_grpc.application.publication import row_stream
 from osa_grpc.application.querying import FeatureQuerying
 from osa_grpc.application.registration import (
     MAKE_FEATURE_TABLES,
@@ -27,12 +26,11 @@ from osa_grpc.application.registration import (
 )
 from osa_grpc.application.request_forgetting import RequestForgetter
 from osa_grpc.application.role import Role
-from osa_grpc.application.row_decoding import count_rows, stream_rows
+from osa_grpc.application.row_decoding import count_rows
 from osa_grpc.application.run_execution import ExecutionRules, RunExecutor
 from osa_grpc.application.run_observer import ObservationLimits
 from osa_grpc.application.run_worker import RunWorker
 from osa_grpc.application.watching import RunWatching
-from osa_grpc.domain.hook import HookDefinition
 from osa_grpc.domain.srn import SrnAuthority
 from osa_grpc.runtimes.docker_engine import DockerEngine
 from osa_grpc.runtimes.engine_search import find_engine, usual_places
@@ -78,7 +76,6 @@ FEATURE_KINDS: Final = ("table",)
 T = TypeVar("T")
 
 _RUNS_PER_PLACE: Final = 4
-_ROWS_BETWEEN_LOOKS: Final = 64  # at the room that the disk has
 
 _LOG = structlog.get_logger(__name__)
 
@@ -189,7 +186,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         worker = worker_id()
 
         metrics = Metrics()
-        rooms = [  # which may be on disks of their own
+        *_, database_room = rooms = [  # which may be on disks of their own
             DiskRoom(directory=settings.data_directory / part, reserve_bytes=settings.min_free_bytes)
             for part in ("files", "work", "postgres")
         ]
@@ -200,7 +197,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             count_rows=lambda outputs, hook, subject_id: count_rows(
                 outputs, hook, subject_id=subject_id, max_rows=settings.max_rows
             ),
-            stream_rows=_row_stream(None if settings.database_url else rooms[-1]),
+            stream_rows=row_stream(room=None if settings.database_url else database_room),
             places=Places(settings.max_running_hooks),
             rules=ExecutionRules(
                 retry=settings.retry,
@@ -320,20 +317,3 @@ async def _database_of(settings: Settings, stack: AsyncExitStack, roles: list[Ro
 
         await upgrade(embedded.dsn)
     return embedded.dsn
-
-
-def _row_stream(room: DiskRoom | None) -> RowStream:
-    """Return what streams rows to the database; where that is on a disk of ours, no more of them than its reserve allows."""
-
-    async def rows(
-        outputs: HookOutputs, hook: HookDefinition, subject_id: str
-    ) -> AsyncIterator[tuple[object, ...]]:
-        count = 0
-        async with aclosing(stream_rows(outputs, hook, subject_id=subject_id)) as decoded:
-            async for row in decoded:
-                if room is not None and count % _ROWS_BETWEEN_LOOKS == 0:
-                    room.demand()
-                count += 1
-                yield row
-
-    return rows

@@ -4,6 +4,7 @@ from osa_grpc.application.ports import run_bell
 from osa_grpc.application.storage_ports import LogState, RunLease
 from osa_grpc.domain.errors import LeaseLostError
 from osa_grpc.domain.names import ExecutionId, RunId
+from osa_grpc.storage.run_store import lost
 from osa_grpc.storage.statements import Statements
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class PostgresRunLogStore:
         )
         assert row is not None
         if not row["is_held"]:
-            raise _lost(lease)
+            raise lost(lease)
         if row["is_added"]:
             self._rings.add(run_bell(lease.run))
             return
@@ -71,7 +72,7 @@ class PostgresRunLogStore:
             _SQL["mark_gap"], execution, attempt, lease.run, lease.worker, lease.epoch
         )
         if not marked:
-            raise _lost(lease)
+            raise lost(lease)
         self._rings.add(run_bell(lease.run))
 
     async def close(self, execution: ExecutionId, attempt: int, *, is_truncated: bool) -> None:
@@ -95,7 +96,3 @@ class PostgresRunLogStore:
         """Return at most `limit` bytes from `offset` on; empty at the end."""
         data: bytes | None = await self._connection.fetchval(_SQL["read"], execution, attempt, offset, limit)
         return data or b""
-
-
-def _lost(lease: RunLease) -> LeaseLostError:
-    return LeaseLostError(f"run {lease.run} is no longer held by {lease.worker} in epoch {lease.epoch}")

@@ -101,7 +101,7 @@ class PostgresRunStore:
     async def renew(self, lease: RunLease, duration: timedelta) -> None:
         """Prolong it. Raises LeaseLostError."""
         if not await self._connection.fetchval(_SQL["renew"], *_under(lease), duration):
-            raise _lost(lease)
+            raise lost(lease)
 
     async def release(self, lease: RunLease, *, not_before: datetime | None = None) -> None:
         """Let it go, so that another worker can claim the run, at once or from a time on. Does nothing if it was lost."""
@@ -111,7 +111,7 @@ class PostgresRunStore:
     async def lock(self, lease: RunLease) -> Run:
         """Lock the run's row and return the run. Raises LeaseLostError."""
         if not await self._connection.fetchval(_SQL["lock"], *_under(lease)):
-            raise _lost(lease)
+            raise lost(lease)
         self._locked.add(lease.run)
         return await self._get(lease.run)  # a statement of its own: it sees what the lock had to wait for
 
@@ -199,7 +199,8 @@ def _under(lease: RunLease) -> tuple[RunId, WorkerId, int]:
     return lease.run, lease.worker, lease.epoch
 
 
-def _lost(lease: RunLease) -> LeaseLostError:
+def lost(lease: RunLease) -> LeaseLostError:
+    """Return the error of a worker whose run is somebody else's."""
     return LeaseLostError(f"run {lease.run} is no longer held by {lease.worker} in epoch {lease.epoch}")
 
 
