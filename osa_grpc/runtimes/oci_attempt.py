@@ -16,6 +16,7 @@ from osa_grpc.runtimes.log_pump import LogPump
 from osa_grpc.runtimes.output_quota import OutputQuota
 from osa_grpc.runtimes.outputs import OutputBounds
 from osa_grpc.runtimes.progress_tail import ProgressTail
+from osa_grpc.runtimes.staging import remove_tree
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -72,6 +73,7 @@ class OciAttempt:
         self._started_at: datetime | None = None
         self._exit: ContainerExit | None = None
         self._failure: Failure | None = None
+        self._has_outputs = True
 
     def end(self, kind: FailureKind, message: str, *, retryable: bool = False) -> HookEnd:
         """How it ended, when the engine or the image was the trouble."""
@@ -94,7 +96,7 @@ class OciAttempt:
             started_at=self._started_at,
             ended_at=self._exit.ended_at,
             provenance=self.provenance,
-            outputs=None if is_ours else outputs,
+            outputs=outputs if self._has_outputs and not is_ours else None,
         )
 
     async def run(self, container: Container, *, directory: Path, limits: OciLimits, mark: LogMark) -> None:
@@ -137,14 +139,19 @@ class OciAttempt:
                 await container.stop(grace=self._rules.stop_grace)
             self._exit = await exited
             ended.set()
+            if (no_room := await quota.room_lost(self._exit.exit_code)) is not None:
+                # What fills the disk goes before anything is written down: the database may be on that disk. A server that
+                # comes after us finds no outputs, and begins the attempt anew.
+                self._has_outputs = False
+                await asyncio.to_thread(remove_tree, directory)
             await self._last_bytes(logs, filling, draining)
             await tailing
             self._failure = (
                 _what_a_limit_did(self._exit, limits)
                 or stopped
                 or _what_time_did(container.found_exit, limits, self._started_at)
+                or no_room
                 or await quota.check()
-                or quota.what_a_full_disk_did(self._exit.exit_code)
                 or _what_nobody_saw(container.found_exit)
                 or _what_nobody_did(self._exit, limits)
             )

@@ -46,10 +46,14 @@ class OutputQuota:
         """Return the failure that it is if the directory takes too much now."""
         return await asyncio.to_thread(self._look)
 
-    def what_a_full_disk_did(self, exit_code: int) -> Failure | None:
-        """Return the failure of a hook that failed where there is no room: probably for that, and not for itself."""
-        shortage = self._room.shortage
-        return _no_room(shortage) if exit_code and shortage is not None else None
+    async def room_lost(self, exit_code: int) -> Failure | None:
+        """Return the failure of a hook that has ended where no room is left, if it failed, probably for that, or is why."""
+        if (shortage := self._room.shortage) is None:
+            return None
+        if exit_code:
+            return _no_room(shortage)
+        excess = await self.check()
+        return excess if excess is not None and excess.kind is FailureKind.ENGINE else None
 
     def _look(self) -> Failure | None:
         taken_bytes = files = 0

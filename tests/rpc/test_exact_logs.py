@@ -17,7 +17,14 @@ PRINT = """
 echo "[{\\"label\\": \\"$(sha256sum < /tmp/log | cut -d ' ' -f 1)\\"}]" > /osa/out/features.json
 cat /tmp/log
 """
-LINES = "i=0; while [ $i -lt 30000 ]; do echo line $i; i=$((i+1)); done\n"
+LINES = """
+i=0
+while [ $i -lt 30000 ]; do
+  echo line $i; i=$((i+1))
+  [ $((i % 1500)) -ne 0 ] || sleep 0.1
+done
+"""
+"""30000 lines, over some seconds."""
 SLOW_READERS = 8
 
 

@@ -271,12 +271,20 @@ async def test_where_the_reserve_is_used_too_every_hook_is_ended(tmp_path: Path)
     assert (ended.kind, ended.retryable) == (FailureKind.ENGINE, True)
 
 
-def test_a_hook_that_failed_where_no_room_is_left_is_tried_again(tmp_path: Path) -> None:
-    failed = quota(tmp_path, reserve=2**60).what_a_full_disk_did(exit_code=1)
+async def test_a_hook_that_failed_where_no_room_is_left_is_tried_again(tmp_path: Path) -> None:
+    nearly_full = shutil.disk_usage(tmp_path).free * 3 // 2
+    failed = await quota(tmp_path, reserve=nearly_full).room_lost(exit_code=1)
     assert failed is not None
     assert (failed.kind, failed.retryable) == (FailureKind.ENGINE, True)
-    assert quota(tmp_path, reserve=2**60).what_a_full_disk_did(exit_code=0) is None
-    assert quota(tmp_path).what_a_full_disk_did(exit_code=1) is None
+    assert await quota(tmp_path, reserve=nearly_full).room_lost(exit_code=0) is None
+    assert await quota(tmp_path).room_lost(exit_code=1) is None
+
+
+async def test_a_hook_that_ends_well_and_takes_the_last_room_has_lost_it(tmp_path: Path) -> None:
+    (tmp_path / "large").write_bytes(os.urandom(2**21))
+    lost = await quota(tmp_path, reserve=shutil.disk_usage(tmp_path).free * 3 // 2).room_lost(exit_code=0)
+    assert lost is not None
+    assert (lost.kind, lost.retryable) == (FailureKind.ENGINE, True)
 
 
 async def test_what_nests_without_end_exceeds_the_quota_and_is_not_gone_into(tmp_path: Path) -> None:

@@ -27,8 +27,9 @@ from tests.fixtures.small_disk import MIB, SmallDisk, mounted
 
 TITLE = column("title", pb.JSON_TYPE_STRING)
 QUICKLY = ("--retry-delay-seconds=0.2", "--max-retry-delay-seconds=0.2")
-FILL = "head -c 1000000000 /dev/zero > /osa/out/large || exit 1\n"
+FILL_ALL = "head -c 1000000000 /dev/zero > /osa/out/large"
 """A hook's line that writes more than any disk here has, far below its quota."""
+FILL = f"{FILL_ALL} || exit 1\n"
 
 AWAY = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED)
 
@@ -226,13 +227,14 @@ async def test_without_room_for_its_log_postgres_ends_and_the_server_says_so_in_
         assert (await archive.finish(convention, check="true")).state == pb.RUN_STATE_COMPLETED
 
 
+@pytest.mark.parametrize("then", ["exit 1", "exit 0", "sleep 600"])
 async def test_a_hook_that_fills_the_disk_of_the_database_ends_and_the_archive_goes_on(
-    disk: SmallDisk, embedded_serving: Serving, data_directory: Path
+    disk: SmallDisk, embedded_serving: Serving, data_directory: Path, then: str
 ) -> None:
     server = await embedded_serving.start(f"--min-free-bytes={48 * MIB}", "--max-attempts=2", *QUICKLY)
     async with embedded_serving.archive(server) as archive:
         convention = await archive.convention(archive.hook(memory="512m"))  # which that disk is part of
-        over = await archive.finish(convention, check=FILL)
+        over = await archive.finish(convention, check=f"echo begins\n{FILL_ALL}\necho is full\n{then}")
         assert over.failure.kind == pb.FAILURE_KIND_ENGINE
         assert str(data_directory) in over.failure.message
         assert (await archive.finish(convention, check="true")).state == pb.RUN_STATE_COMPLETED
