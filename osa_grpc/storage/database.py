@@ -3,8 +3,8 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -53,7 +53,7 @@ _COLLISIONS = (
 
 # What a connection that broke may also say. AttributeError: it broke between the two halves of a statement (asyncpg has then
 # forgotten its protocol).
-_LOSSES = (asyncpg.InterfaceError, asyncpg.InternalClientError, ConnectionError, AttributeError)
+_LOSSES = (asyncpg.InterfaceError, ConnectionError, AttributeError)
 
 _ANSWER_MARGIN = timedelta(seconds=5)
 
@@ -177,18 +177,19 @@ class Database:
         pool = self._pool
         if pool is None:
             raise UnavailableError("The database is not connected.", reason="DATABASE_UNAVAILABLE")
-        connection = await self._take(pool)
-        try:
-            yield connection
-        except Exception as error:
-            translated = _translate(error, connection)
-            if translated is None:
-                raise
-            raise translated from error
-        finally:
-            # A connection that broke meanwhile may say so once more; the pool replaces it.
-            with contextlib.suppress(*_BROKEN):
-                await pool.release(connection)
+        with _cancelled_first():
+            connection = await self._take(pool)
+            try:
+                yield connection
+            except Exception as error:
+                translated = _translate(error, connection)
+                if translated is None:
+                    raise
+                raise translated from error
+            finally:
+                # A connection that broke meanwhile may say so once more; the pool replaces it.
+                with contextlib.suppress(*_BROKEN):
+                    await pool.release(connection)
 
     async def _take(self, pool: "asyncpg.Pool[asyncpg.Record]") -> Connection:
         try:
@@ -233,6 +234,24 @@ class Database:
             await transaction.commit()
 
 
+@contextmanager
+def _cancelled_first() -> Iterator[None]:
+    """Let a task that is cancelled meanwhile be cancelled, whatever else goes wrong at that moment.
+
+    Where a connection breaks, the driver's cleaning up after a cancellation may fail too, and its error takes the cancellation's
+    place (in `copy_in`, for one): whoever waits for outages to pass would go on for ever.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        yield
+    except Exception as error:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError from error
+        raise
+
+
 async def _nothing(_connection: object) -> None:
     """The pool's own reset would be a round trip to the database after each use."""
 
@@ -265,6 +284,8 @@ def _translate(error: Exception, connection: Connection) -> OsaError | None:
         return UnavailableError("The database is busy with other changes.", reason="DATABASE_BUSY")
     if isinstance(error, asyncpg.QueryCanceledError):
         return UnavailableError("The database took too long to answer.", reason="DATABASE_TIMEOUT")
+    if isinstance(error, asyncpg.InternalClientError):  # it heard the server's last words in the middle of something
+        return _gone()
     # These say too little by themselves: they also come from wrong use, and from files and sockets of others.
     if isinstance(error, _LOSSES) and _is_closed(connection):
         return _gone()

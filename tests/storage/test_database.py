@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import asyncpg
@@ -53,6 +54,40 @@ async def test_a_cancelled_transaction_is_undone_and_gives_its_connection_back(d
             await task
         async with database.acquire() as connection:
             assert await connection.fetchval("SELECT to_regclass('kept')") is None
+
+
+async def test_whoever_is_cancelled_is_cancelled_though_the_connection_breaks_at_that_moment(
+    database_dsn: str,
+) -> None:
+    async with Database(dsn=database_dsn, max_size=1) as database:
+        copying = asyncio.Event()
+
+        async def rows() -> AsyncIterator[tuple[int]]:
+            yield (1,)
+            copying.set()
+            await asyncio.Event().wait()
+
+        async def work() -> None:
+            async with database.transaction() as connection:
+                await connection.execute("CREATE TABLE kept (n int)")
+                await connection.copy_records_to_table("kept", records=rows())
+
+        task = asyncio.create_task(work())
+        await copying.wait()
+        assert database._pool is not None
+        database._pool.terminate()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+async def test_a_driver_that_lost_its_place_has_lost_its_connection(database_dsn: str) -> None:
+    async with Database(dsn=database_dsn) as database:
+        with pytest.raises(UnavailableError, match="away"):
+            async with database.transaction():
+                raise asyncpg.InternalClientError(
+                    "cannot switch to state 21; another operation (2) is in progress"
+                )
 
 
 async def test_a_read_only_transaction_writes_nothing(database_dsn: str) -> None:

@@ -10,6 +10,7 @@ everything that can be seen of each run, in one moment, again and again.
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import sys
 from collections import Counter
@@ -39,6 +40,7 @@ from tests.fakes.crew import LEASE, Hand, cut
 from tests.fakes.hook_runtime import Machine, Program
 from tests.fixtures.run_audit import RunAudit
 from tests.fixtures.storage import hook
+from tests.fixtures.waiting_tasks import tell_what_tasks_wait_for
 
 STORIES = int(os.environ.get("OSA_TEST_COMMANDS", "8"))
 PATIENCE_SECONDS = 30.0
@@ -299,8 +301,10 @@ class Story:
             "executions",
         )
         runs = [" ".join(str(run[column]) for column in columns) for run in stuck]
-        tasks = [str(task) for task in asyncio.all_tasks()]
-        return "\n".join(["stuck:", *runs, "workers:", *(hand.name for hand in self.hands), "tasks:", *tasks])
+        tasks = io.StringIO()
+        tell_what_tasks_wait_for(tasks)
+        names = (hand.name for hand in self.hands)
+        return "\n".join(["stuck:", *runs, "workers:", *names, "tasks:", tasks.getvalue()])
 
     async def nothing_is_left(self, *, alone: bool) -> None:
         """Make sure that the machine has what runs that wait for a person need, and nothing else.
@@ -417,8 +421,7 @@ async def in_time(story: Coroutine[Any, Any, None]) -> None:
     telling = asyncio.create_task(story, name="story")
     await asyncio.wait({telling}, timeout=STORY_SECONDS)
     if not telling.done():
-        for task in asyncio.all_tasks():
-            task.print_stack(file=sys.stdout)
+        tell_what_tasks_wait_for(sys.stdout)
         raise AssertionError("the story does not end")
     await telling
 
