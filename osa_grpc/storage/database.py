@@ -284,9 +284,7 @@ def _translate(error: Exception, connection: Connection) -> OsaError | None:
         return UnavailableError("The database is busy with other changes.", reason="DATABASE_BUSY")
     if isinstance(error, asyncpg.QueryCanceledError):
         return UnavailableError("The database took too long to answer.", reason="DATABASE_TIMEOUT")
-    if isinstance(
-        error, asyncpg.InternalClientError
-    ):  # the server's last words came in the middle of something
+    if isinstance(error, asyncpg.InternalClientError):  # the server's last words came between two statements
         return _gone()
     # These say too little by themselves: they also come from wrong use, and from files and sockets of others.
     if isinstance(error, _LOSSES) and _is_closed(connection):
