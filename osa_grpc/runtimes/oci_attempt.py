@@ -255,8 +255,11 @@ def _what_a_limit_did(end: ContainerExit, limits: OciLimits) -> Failure | None:
 
 
 def _what_nobody_did(end: ContainerExit, limits: OciLimits) -> Failure | None:
-    """Not every engine can say for what the kernel killed a hook. If neither we nor anybody else did, it was for its memory."""
-    if end.out_of_memory is not None or end.exit_code != _BY_SIGKILL:
+    """Not every engine can say for what the kernel killed a hook, and Docker, when busy, may not have heard of it.
+
+    If neither we nor anybody else did, it was for its memory.
+    """
+    if end.exit_code != _BY_SIGKILL:
         return None
     return Failure(
         kind=FailureKind.OOM,

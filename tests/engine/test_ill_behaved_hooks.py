@@ -38,8 +38,8 @@ SETTINGS = {
     "max-running-hooks": AT_ONCE,
 }
 """Small, so that the folder is quick; its heads and the document's table know them."""
-MAX_SERVER_BYTES = 320 * 2**20
-"""An idle one takes 100 MiB, and a row may have 24 MiB."""
+MAX_SERVER_BYTES = 384 * 2**20
+"""An idle one takes 120 MiB; a row may have 24 MiB, in several forms while it is read, and a few hooks are read at once."""
 
 PROGRAM = "cd /osa/out\nID=$(basename /osa/files/*); export ID\nexec sh /osa/in/files/$OSA_HOOK_NAME.sh\n"
 NAMES = {"all": "check", "one": "single", "none": "judge"}

@@ -8,5 +8,5 @@
 # retries = ["OOM", "OOM"]
 # within_seconds = 30
 
-for i in 1 2 3 4; do dd if=/dev/zero of=/tmp/$i bs=1M count=20 || exit 1; done
+for i in 1 2 3 4; do dd if=/dev/zero of=/tmp/$i bs=1M count=20 || exit; done
 rm /tmp/*

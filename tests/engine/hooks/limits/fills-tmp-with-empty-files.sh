@@ -9,4 +9,6 @@
 # within_seconds = 30
 
 cd /tmp
-seq 300000 | xargs touch || exit 1
+seq 300000 | xargs touch && exit
+sleep 1  # the engine may not hear of it otherwise
+exit 1

@@ -5,5 +5,5 @@
 # retries = ["OOM"]
 # within_seconds = 20
 
-[ $(head -c 20000000 /dev/zero | tail -c 20000000 | wc -c) = 20000000 ] || exit 9
+head -c 20000000 /dev/zero | tail -c 20000000 > /dev/null || exit
 echo '[]' > features.json
