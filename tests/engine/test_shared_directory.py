@@ -46,18 +46,23 @@ def shared(workshop: Workshop, directory: Path, host_directory: Path | None = No
     )
 
 
-async def empty_images(docker_host: str) -> int:
+async def empty_images(docker_host: str) -> set[str]:
     async with aiodocker.Docker(url=docker_host) as docker:
         images = await docker.images.list()
-        return sum(image["Size"] == 0 and "<none>:<none>" in (image["RepoTags"] or ()) for image in images)
+        return {
+            image["Id"]
+            for image in images
+            if image["Size"] == 0 and "<none>:<none>" in (image["RepoTags"] or ())
+        }
 
 
 async def test_the_proof_leaves_nothing_behind(workshop: Workshop, tmp_path: Path, docker_host: str) -> None:
+    there_before = await empty_images(docker_host)
     assert await shared(workshop, tmp_path / "data").trouble() is None
     assert list((tmp_path / "data" / "work").iterdir()) == []
     assert await workshop.containers() == []
-    async with asyncio.timeout(10):
-        while await empty_images(docker_host):  # noqa: ASYNC110 - another server may be proving at this moment
+    async with asyncio.timeout(30):
+        while await empty_images(docker_host) - there_before:  # noqa: ASYNC110 - another server may be proving now
             await asyncio.sleep(0.1)
 
 
