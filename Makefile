@@ -82,6 +82,7 @@ check: environment build/googleapis
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code proto
+	proto/release --check
 	PATH="$(CURDIR)/$(BIN):$$PATH" proto/generate --check
 
 format: environment
