@@ -87,7 +87,7 @@ BREAKS = {
     ),
     "a field moved out of a oneof": Change(
         "run_service.proto",
-        "    // With what happens from now on.\n    bool from_now = 3;\n  }\n",
+        "    bool from_now = 3;\n  }\n",
         "  }\n  bool from_now = 3;\n",
     ),
     "another type": Change("run.proto", "  bool retryable = 3;", "  string retryable = 3;"),
