@@ -86,7 +86,8 @@ Global___JsonType: _TypeAlias = JsonType  # noqa: Y015
 
 @_typing.final
 class HookDefinition(_message.Message):
-    """A hook: its name, how it runs (`runtime`) and what it produces (`feature`).
+    """A hook, a check or a measurement that runs on each deposition: its name, how it runs (`runtime`) and what it produces
+    (`feature`).
 
     Nothing in a hook definition is ever dropped. An arm this server does not know is answered UNIMPLEMENTED
     `UNSUPPORTED_VARIANT`, any other unknown field inside it UNIMPLEMENTED `UNSUPPORTED_FIELD`, an unknown enum number
@@ -150,8 +151,8 @@ class OciConfig(_message.Message):
     """
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """Given to the container as `config.json`, when not empty. Integral numbers arrive as integers; those beyond ±2^53
-        are refused, because a Struct cannot carry them.
+        """Given to the container as `config.json` (docs/writing-hooks.md), when not empty. Integral numbers arrive as integers; those
+        beyond ±2^53 are refused, because a Struct cannot carry them.
         """
 
     @_builtins.property

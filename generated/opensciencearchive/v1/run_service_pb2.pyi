@@ -350,7 +350,7 @@ class WatchRunRequest(_message.Message):
     """End with OK after the last event there is now, instead of waiting for more."""
     @_builtins.property
     def bookmark_interval(self) -> _duration_pb2.Duration:
-        """How often to say that nothing happens; taken into 1 s to 60 s. Default 15 s."""
+        """How often to say that nothing happens; less than 1 s is taken as 1 s, more than 60 s as 60 s. Default 15 s."""
 
     def __init__(
         self,
