@@ -37,7 +37,7 @@ def contract_files() -> dict[str, bytes]:
 
 def descriptor_set() -> FileDescriptorSet:
     """Return the contract and all it imports as protoc writes it, each file after what it imports; without comments."""
-    return FileDescriptorSet(file=[_as_protoc_writes_it(file) for file in _with_imports()])
+    return FileDescriptorSet(file=[as_protoc_writes_it(file) for file in _with_imports()])
 
 
 def _with_imports() -> Iterable[FileDescriptor]:
@@ -63,7 +63,7 @@ def _source(name: str) -> bytes:
     return source.read_bytes()
 
 
-def _as_protoc_writes_it(descriptor: FileDescriptor) -> FileDescriptorProto:
+def as_protoc_writes_it(descriptor: FileDescriptor) -> FileDescriptorProto:
     """Return a file with the JSON names of its fields: generated Python has only those that were chosen."""
     file = FileDescriptorProto()
     descriptor.CopyToProto(file)
