@@ -136,8 +136,9 @@ def test_a_wheel_exports_the_same_without_the_repository(exported: Path, tmp_pat
     zipfile.ZipFile(wheel).extractall(site)
     target = tmp_path / "contract"
     program = f"""
-import sys
-sys.path[:] = [{str(site)!r}, *(p for p in sys.path if p not in {[str(ROOT / part) for part in ("", "generated", "proto")]!r})]
+import pathlib, sys
+sys.path[:] = [p for p in sys.path if not pathlib.Path(p, "opensciencearchive").exists()]
+sys.path.insert(0, {str(site)!r})
 from osa_grpc.cli.main import cli
 import opensciencearchive.v1
 assert list(opensciencearchive.v1.__path__) == [{str(site / "opensciencearchive" / "v1")!r}]
