@@ -20,7 +20,7 @@ help:
 	@echo "make test-in-container  run the tests in a container beside its engine, as root (ARGS=\"--user 1:1\": as another)"
 	@echo "make check       formatting, lint, types, import directions, the contract's own rules"
 	@echo "make format      format the code and the contract"
-	@echo "make proto       generate Python from the contract"
+	@echo "make proto       generate Python and docs/contract from the contract"
 	@echo "make bench-NAME  measure; NAME is one of: $(patsubst bench/bench_%.py,%,$(wildcard bench/bench_*.py))"
 
 environment: $(VENV)/installed
@@ -82,7 +82,9 @@ check: environment build/googleapis
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code proto
+	proto/release --check
 	PATH="$(CURDIR)/$(BIN):$$PATH" proto/generate --check
+	$(BIN)/python -m reference --check
 
 format: environment
 	$(BIN)/ruff format
@@ -91,6 +93,7 @@ format: environment
 
 proto: environment
 	PATH="$(CURDIR)/$(BIN):$$PATH" proto/generate
+	$(BIN)/python -m reference
 
 build/googleapis: $(VENV)/installed
 	@PATH="$(CURDIR)/$(BIN):$$PATH" proto/generate --imports

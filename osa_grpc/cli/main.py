@@ -25,6 +25,7 @@ _COMMANDS = {
             "delivery",
             "Look at what the service owes its handlers; retry what is dead.",
         ),
+        ("contract", "contract", "contract", "Write the contract, to make a client in another language."),
         ("server", "server_info", "server", "Ask what a server can do."),
         ("serve", "serve", "serve", "Start a server on this machine."),
         ("migrate", "migrate", "migrate", "Bring a database's tables up to date."),

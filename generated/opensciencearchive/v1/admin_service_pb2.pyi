@@ -80,12 +80,12 @@ class ListDeliveriesRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
     filter: _builtins.str
-    """AIP-160, for example `state = "DEAD"`; at most 8192 characters. The fields are `name`, `event_type`,
-    `subject`, `handler`, `state`, `attempts`, `last_error`, `create_time`, `update_time` and `next_attempt_time`. The
-    grammar is in docs/filters.md.
+    """Which ones (https://google.aip.dev/160), for example `state = "DEAD"`; at most 8192 characters. The fields are `name`,
+    `event_type`, `subject`, `handler`, `state`, `attempts`, `last_error`, `create_time`, `update_time` and `next_attempt_time`.
+    The grammar is in docs/filters.md.
     """
     order_by: _builtins.str
-    """AIP-132, for example `update_time desc`. Default: the newest first."""
+    """In which order (https://google.aip.dev/132), for example `update_time desc`. Default: the newest first."""
     def __init__(
         self,
         *,

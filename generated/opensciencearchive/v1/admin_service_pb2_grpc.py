@@ -69,24 +69,24 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDeliveries(self, request, context):
-        """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
+        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryDelivery(self, request, context):
-        """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given back as it
-        is. Errors: NOT_FOUND, FAILED_PRECONDITION `DELIVERY_DONE`.
+        """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given
+        back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DELIVERY_DONE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DiscardDelivery(self, request, context):
-        """Decides that a DEAD delivery need not be delivered. One that is DISCARDED is given back as it is. Errors: NOT_FOUND,
-        FAILED_PRECONDITION `DELIVERY_NOT_DEAD`.
+        """Decides that a DEAD delivery need not be delivered. One that is DISCARDED is given back as it is. Errors:
+        NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DELIVERY_NOT_DEAD`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

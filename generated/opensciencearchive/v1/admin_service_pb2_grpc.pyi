@@ -36,16 +36,16 @@ class AdminServiceStub:
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetDeliveryRequest, _admin_service_pb2.GetDeliveryResponse]
     """Returns a delivery. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeliveriesRequest, _admin_service_pb2.ListDeliveriesResponse]
-    """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
+    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]
-    """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given back as it
-    is. Errors: NOT_FOUND, FAILED_PRECONDITION `DELIVERY_DONE`.
+    """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given
+    back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DELIVERY_DONE`.
     """
     DiscardDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.DiscardDeliveryRequest, _admin_service_pb2.DiscardDeliveryResponse]
-    """Decides that a DEAD delivery need not be delivered. One that is DISCARDED is given back as it is. Errors: NOT_FOUND,
-    FAILED_PRECONDITION `DELIVERY_NOT_DEAD`.
+    """Decides that a DEAD delivery need not be delivered. One that is DISCARDED is given back as it is. Errors:
+    NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DELIVERY_NOT_DEAD`.
     """
 
 @_typing.type_check_only
@@ -56,16 +56,16 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetDeliveryRequest, _admin_service_pb2.GetDeliveryResponse]  # type: ignore[assignment]
     """Returns a delivery. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeliveriesRequest, _admin_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
-    """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
+    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
-    """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given back as it
-    is. Errors: NOT_FOUND, FAILED_PRECONDITION `DELIVERY_DONE`.
+    """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given
+    back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DELIVERY_DONE`.
     """
     DiscardDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.DiscardDeliveryRequest, _admin_service_pb2.DiscardDeliveryResponse]  # type: ignore[assignment]
-    """Decides that a DEAD delivery need not be delivered. One that is DISCARDED is given back as it is. Errors: NOT_FOUND,
-    FAILED_PRECONDITION `DELIVERY_NOT_DEAD`.
+    """Decides that a DEAD delivery need not be delivered. One that is DISCARDED is given back as it is. Errors:
+    NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DELIVERY_NOT_DEAD`.
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -85,8 +85,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.ListDeliveriesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListDeliveriesResponse, _abc.Awaitable[_admin_service_pb2.ListDeliveriesResponse]]:
-        """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
+        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
 
     @_abc_1.abstractmethod
@@ -95,8 +95,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.RetryDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.RetryDeliveryResponse, _abc.Awaitable[_admin_service_pb2.RetryDeliveryResponse]]:
-        """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given back as it
-        is. Errors: NOT_FOUND, FAILED_PRECONDITION `DELIVERY_DONE`.
+        """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given
+        back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DELIVERY_DONE`.
         """
 
     @_abc_1.abstractmethod
@@ -105,8 +105,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_service_pb2.DiscardDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.DiscardDeliveryResponse, _abc.Awaitable[_admin_service_pb2.DiscardDeliveryResponse]]:
-        """Decides that a DEAD delivery need not be delivered. One that is DISCARDED is given back as it is. Errors: NOT_FOUND,
-        FAILED_PRECONDITION `DELIVERY_NOT_DEAD`.
+        """Decides that a DEAD delivery need not be delivered. One that is DISCARDED is given back as it is. Errors:
+        NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DELIVERY_NOT_DEAD`.
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -102,7 +102,7 @@ class Convention(_message.Message):
     description: _builtins.str
     """What is accepted and why, for people; at most 16384 characters."""
     version: _builtins.str
-    """A semantic version, for example `1.0.0`. Each version is a convention of its own."""
+    """A semantic version (https://semver.org), for example `1.0.0`; at most 64 characters. Each version is a convention of its own."""
     state: Global___ConventionState.ValueType
     """Whether it can be used."""
     review: Global___ReviewMode.ValueType

@@ -65,9 +65,10 @@ class ConventionServiceServicer:
         """Registers a convention and has its feature tables made.
 
         The answer is PENDING; `WatchConvention` tells when it is READY. The same id, version and content again: the
-        convention as it is; a FAILED one is tried again. Errors: INVALID_ARGUMENT (`INVALID_FIELD`, with every violation's field path),
+        convention as it is; a FAILED one is tried again. Errors: INVALID_ARGUMENT `INVALID_FIELD` (with every violation's field path),
         ALREADY_EXISTS `CONVENTION_EXISTS` (other content, with a `ConventionConflict` detail), FAILED_PRECONDITION
-        `FEATURE_TABLE_CONFLICT` (with a `FeatureTableConflict` detail), UNIMPLEMENTED (see `HookDefinition`).
+        `FEATURE_TABLE_CONFLICT` (with a `FeatureTableConflict` detail), UNIMPLEMENTED `UNSUPPORTED_VARIANT`, `UNSUPPORTED_FIELD` and
+        `UNSUPPORTED_VALUE` (see `HookDefinition`).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -81,7 +82,7 @@ class ConventionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListConventions(self, request, context):
-        """Lists conventions, the newest first.
+        """Lists conventions, the newest first. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,7 +90,7 @@ class ConventionServiceServicer:
 
     def WatchConvention(self, request, context):
         """Sends the convention as it is, again after each change, and ends with OK once READY or FAILED was sent.
-        UNAVAILABLE `SERVER_DRAINING` when the server goes away: call again. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`.
+        Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` (the server goes away: call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,17 +37,18 @@ class ConventionServiceStub:
     """Registers a convention and has its feature tables made.
 
     The answer is PENDING; `WatchConvention` tells when it is READY. The same id, version and content again: the
-    convention as it is; a FAILED one is tried again. Errors: INVALID_ARGUMENT (`INVALID_FIELD`, with every violation's field path),
+    convention as it is; a FAILED one is tried again. Errors: INVALID_ARGUMENT `INVALID_FIELD` (with every violation's field path),
     ALREADY_EXISTS `CONVENTION_EXISTS` (other content, with a `ConventionConflict` detail), FAILED_PRECONDITION
-    `FEATURE_TABLE_CONFLICT` (with a `FeatureTableConflict` detail), UNIMPLEMENTED (see `HookDefinition`).
+    `FEATURE_TABLE_CONFLICT` (with a `FeatureTableConflict` detail), UNIMPLEMENTED `UNSUPPORTED_VARIANT`, `UNSUPPORTED_FIELD` and
+    `UNSUPPORTED_VALUE` (see `HookDefinition`).
     """
     GetConvention: _grpc.UnaryUnaryMultiCallable[_convention_service_pb2.GetConventionRequest, _convention_service_pb2.GetConventionResponse]
     """Returns a convention. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListConventions: _grpc.UnaryUnaryMultiCallable[_convention_service_pb2.ListConventionsRequest, _convention_service_pb2.ListConventionsResponse]
-    """Lists conventions, the newest first."""
+    """Lists conventions, the newest first. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     WatchConvention: _grpc.UnaryStreamMultiCallable[_convention_service_pb2.WatchConventionRequest, _convention_service_pb2.WatchConventionResponse]
     """Sends the convention as it is, again after each change, and ends with OK once READY or FAILED was sent.
-    UNAVAILABLE `SERVER_DRAINING` when the server goes away: call again. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`.
+    Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` (the server goes away: call again).
     """
 
 @_typing.type_check_only
@@ -59,17 +60,18 @@ class ConventionServiceAsyncStub(ConventionServiceStub):
     """Registers a convention and has its feature tables made.
 
     The answer is PENDING; `WatchConvention` tells when it is READY. The same id, version and content again: the
-    convention as it is; a FAILED one is tried again. Errors: INVALID_ARGUMENT (`INVALID_FIELD`, with every violation's field path),
+    convention as it is; a FAILED one is tried again. Errors: INVALID_ARGUMENT `INVALID_FIELD` (with every violation's field path),
     ALREADY_EXISTS `CONVENTION_EXISTS` (other content, with a `ConventionConflict` detail), FAILED_PRECONDITION
-    `FEATURE_TABLE_CONFLICT` (with a `FeatureTableConflict` detail), UNIMPLEMENTED (see `HookDefinition`).
+    `FEATURE_TABLE_CONFLICT` (with a `FeatureTableConflict` detail), UNIMPLEMENTED `UNSUPPORTED_VARIANT`, `UNSUPPORTED_FIELD` and
+    `UNSUPPORTED_VALUE` (see `HookDefinition`).
     """
     GetConvention: _aio.UnaryUnaryMultiCallable[_convention_service_pb2.GetConventionRequest, _convention_service_pb2.GetConventionResponse]  # type: ignore[assignment]
     """Returns a convention. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListConventions: _aio.UnaryUnaryMultiCallable[_convention_service_pb2.ListConventionsRequest, _convention_service_pb2.ListConventionsResponse]  # type: ignore[assignment]
-    """Lists conventions, the newest first."""
+    """Lists conventions, the newest first. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     WatchConvention: _aio.UnaryStreamMultiCallable[_convention_service_pb2.WatchConventionRequest, _convention_service_pb2.WatchConventionResponse]  # type: ignore[assignment]
     """Sends the convention as it is, again after each change, and ends with OK once READY or FAILED was sent.
-    UNAVAILABLE `SERVER_DRAINING` when the server goes away: call again. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`.
+    Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` (the server goes away: call again).
     """
 
 class ConventionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -84,9 +86,10 @@ class ConventionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Registers a convention and has its feature tables made.
 
         The answer is PENDING; `WatchConvention` tells when it is READY. The same id, version and content again: the
-        convention as it is; a FAILED one is tried again. Errors: INVALID_ARGUMENT (`INVALID_FIELD`, with every violation's field path),
+        convention as it is; a FAILED one is tried again. Errors: INVALID_ARGUMENT `INVALID_FIELD` (with every violation's field path),
         ALREADY_EXISTS `CONVENTION_EXISTS` (other content, with a `ConventionConflict` detail), FAILED_PRECONDITION
-        `FEATURE_TABLE_CONFLICT` (with a `FeatureTableConflict` detail), UNIMPLEMENTED (see `HookDefinition`).
+        `FEATURE_TABLE_CONFLICT` (with a `FeatureTableConflict` detail), UNIMPLEMENTED `UNSUPPORTED_VARIANT`, `UNSUPPORTED_FIELD` and
+        `UNSUPPORTED_VALUE` (see `HookDefinition`).
         """
 
     @_abc_1.abstractmethod
@@ -103,7 +106,7 @@ class ConventionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _convention_service_pb2.ListConventionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_convention_service_pb2.ListConventionsResponse, _abc.Awaitable[_convention_service_pb2.ListConventionsResponse]]:
-        """Lists conventions, the newest first."""
+        """Lists conventions, the newest first. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
 
     @_abc_1.abstractmethod
     def WatchConvention(
@@ -112,7 +115,7 @@ class ConventionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_convention_service_pb2.WatchConventionResponse], _abc.AsyncIterator[_convention_service_pb2.WatchConventionResponse]]:
         """Sends the convention as it is, again after each change, and ends with OK once READY or FAILED was sent.
-        UNAVAILABLE `SERVER_DRAINING` when the server goes away: call again. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`.
+        Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` (the server goes away: call again).
         """
 
 def add_ConventionServiceServicer_to_server(servicer: ConventionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -52,8 +52,8 @@ Global___DeliveryState: _TypeAlias = DeliveryState  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):
-    """A domain event that is owed to one of the service's own handlers. Delivered at least once, tried again with backoff; one that cannot be
-    delivered is DEAD until somebody retries or discards it.
+    """A domain event that is owed to one of the service's own handlers. Delivered at least once, tried again with backoff; one that
+    cannot be delivered is DEAD until somebody retries or discards it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

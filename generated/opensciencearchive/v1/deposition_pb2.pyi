@@ -49,7 +49,7 @@ Global___DepositionState: _TypeAlias = DepositionState  # noqa: Y015
 
 @_typing.final
 class Deposition(_message.Message):
-    """A draft: metadata and files, against one convention."""
+    """Metadata and files, against one convention: a draft, until a run has published it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -84,8 +84,8 @@ class Deposition(_message.Message):
     cancelled. Empty otherwise.
     """
     etag: _builtins.str
-    """Changes whenever the deposition or its files change. Sent with a change, the change is refused (ABORTED `ETAG_MISMATCH`) unless it is
-    still so.
+    """Changes whenever the deposition or its files change. A change that brings it is refused (ABORTED `ETAG_MISMATCH`) when it is
+    another by then, so that nobody overwrites what they have not seen; one that brings none is made in any case.
     """
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
@@ -140,7 +140,9 @@ class DepositionFile(_message.Message):
     name: _builtins.str
     """`depositions/{id}/files/{file_name}`."""
     file_name: _builtins.str
-    """Its name, unique in the deposition: 1 to 255 bytes of UTF-8, no `/`, no control characters, not starting with a dot."""
+    """Its name, unique in the deposition: 1 to 255 bytes of UTF-8, no slash or backslash, no control or formatting
+    characters, not starting with a dot.
+    """
     size_bytes: _builtins.int
     """Its size, in bytes."""
     sha256: _builtins.str

@@ -94,7 +94,10 @@ class UpdateDepositionRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """What to change: `metadata` (all of it) or `metadata.{field}` (one field; absent in `deposition`: removed). Empty: `metadata`."""
+        """What to change: `metadata` (all of it) or `metadata.{field}` (one field; absent in `deposition`: removed). Empty: `metadata`.
+        JSON has masks in camelCase, also here: `metadata.publicationYear` is the field `publication_year`. A field with a digit
+        after an underscore, for example `cell_1`, has no name there: change all of `metadata` instead.
+        """
 
     def __init__(
         self,
@@ -196,12 +199,12 @@ class ListDepositionsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
     filter: _builtins.str
-    """AIP-160, for example `state = "DRAFT" AND update_time < "2026-01-01"`; at most 8192 characters. The fields are `name`, `state`,
-    `convention`, `run`, `record`, `rejection_reason`, `file_count`, `create_time` and `update_time`. The
-    grammar is in docs/filters.md.
+    """Which ones (https://google.aip.dev/160), for example `state = "DRAFT" AND update_time < "2026-01-01"`; at most 8192
+    characters. The fields are `name`, `state`, `convention`, `run`, `record`, `rejection_reason`, `file_count`, `create_time`
+    and `update_time`. The grammar is in docs/filters.md.
     """
     order_by: _builtins.str
-    """AIP-132, for example `update_time desc`. Default: the newest first."""
+    """In which order (https://google.aip.dev/132), for example `update_time desc`. Default: the newest first."""
     def __init__(
         self,
         *,

@@ -92,15 +92,17 @@ class DepositionServiceServicer:
     """
 
     def CreateDeposition(self, request, context):
-        """Makes a draft. Errors: NOT_FOUND (the convention), FAILED_PRECONDITION `CONVENTION_NOT_READY`, INVALID_ARGUMENT (metadata, with
-        field paths).
+        """Makes a draft. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the convention), FAILED_PRECONDITION `CONVENTION_NOT_READY`,
+        INVALID_ARGUMENT `INVALID_FIELD` (metadata that does not fit the convention, with field paths).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def UpdateDeposition(self, request, context):
-        """Changes a draft's metadata. Errors: ABORTED `ETAG_MISMATCH`, INVALID_ARGUMENT (metadata, or a mask that names something else).
+        """Changes a draft's metadata. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED `ETAG_MISMATCH`, FAILED_PRECONDITION
+        `DEPOSITION_NOT_DRAFT`, INVALID_ARGUMENT `INVALID_FIELD` (metadata that does not fit the convention, or a mask that names
+        something else).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -114,16 +116,16 @@ class DepositionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListDepositions(self, request, context):
-        """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
+        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteDeposition(self, request, context):
-        """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: FAILED_PRECONDITION
-        `DEPOSITION_NOT_DRAFT`.
+        """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED
+        `ETAG_MISMATCH`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -131,39 +133,43 @@ class DepositionServiceServicer:
 
     def UploadFile(self, request_iterator, context):
         """Uploads one file: a `header`, then `chunk`s. It exists once the call has answered OK, whole and with the SHA-256
-        that was sent, or not at all. Errors: ALREADY_EXISTS `FILE_EXISTS` (delete it first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`,
-        `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try
-        again) and `UPLOAD_IDLE` (nothing came for a minute).
+        that was sent, or not at all. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the deposition), ALREADY_EXISTS `FILE_EXISTS` (delete it
+        first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`, `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` and `INVALID_FIELD`,
+        FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` and `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try again),
+        `UPLOAD_IDLE` (nothing came for a minute) and `DISK_FULL` (an operator has to help), UNAVAILABLE `FILE_STORE_UNAVAILABLE` (try
+        again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DownloadFile(self, request, context):
-        """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
+        """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, OUT_OF_RANGE
+        `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `FILE_STORE_UNAVAILABLE` (try again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListFiles(self, request, context):
-        """Lists a deposition's files by name.
+        """Lists a deposition's files by name. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the deposition), INVALID_ARGUMENT
+        `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteFile(self, request, context):
-        """Deletes a file of a draft.
+        """Deletes a file of a draft. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitDeposition(self, request, context):
-        """Starts a run that judges the deposition and publishes it if all hooks pass; answers at once with the run. Errors:
-        FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` (submitted already, the run is in the detail), `DEPOSITION_INCOMPLETE`
-        (metadata or files are missing; each in a `PreconditionFailure` detail).
+        """Starts a run that judges the deposition and publishes it if all hooks pass; answers at once with the run. Errors: NOT_FOUND
+        `RESOURCE_NOT_FOUND`, ABORTED `ETAG_MISMATCH`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` (submitted already, the run is in
+        the detail), `DEPOSITION_INCOMPLETE` (metadata or files are missing; each in a `PreconditionFailure` detail).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

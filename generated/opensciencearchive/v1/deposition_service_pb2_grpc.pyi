@@ -34,37 +34,46 @@ class DepositionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> DepositionServiceAsyncStub: ...
     CreateDeposition: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.CreateDepositionRequest, _deposition_service_pb2.CreateDepositionResponse]
-    """Makes a draft. Errors: NOT_FOUND (the convention), FAILED_PRECONDITION `CONVENTION_NOT_READY`, INVALID_ARGUMENT (metadata, with
-    field paths).
+    """Makes a draft. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the convention), FAILED_PRECONDITION `CONVENTION_NOT_READY`,
+    INVALID_ARGUMENT `INVALID_FIELD` (metadata that does not fit the convention, with field paths).
     """
     UpdateDeposition: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.UpdateDepositionRequest, _deposition_service_pb2.UpdateDepositionResponse]
-    """Changes a draft's metadata. Errors: ABORTED `ETAG_MISMATCH`, INVALID_ARGUMENT (metadata, or a mask that names something else)."""
+    """Changes a draft's metadata. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED `ETAG_MISMATCH`, FAILED_PRECONDITION
+    `DEPOSITION_NOT_DRAFT`, INVALID_ARGUMENT `INVALID_FIELD` (metadata that does not fit the convention, or a mask that names
+    something else).
+    """
     GetDeposition: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.GetDepositionRequest, _deposition_service_pb2.GetDepositionResponse]
     """Returns a deposition. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDepositions: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.ListDepositionsRequest, _deposition_service_pb2.ListDepositionsResponse]
-    """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
+    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     DeleteDeposition: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.DeleteDepositionRequest, _deposition_service_pb2.DeleteDepositionResponse]
-    """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: FAILED_PRECONDITION
-    `DEPOSITION_NOT_DRAFT`.
+    """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED
+    `ETAG_MISMATCH`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
     """
     UploadFile: _grpc.StreamUnaryMultiCallable[_deposition_service_pb2.UploadFileRequest, _deposition_service_pb2.UploadFileResponse]
     """Uploads one file: a `header`, then `chunk`s. It exists once the call has answered OK, whole and with the SHA-256
-    that was sent, or not at all. Errors: ALREADY_EXISTS `FILE_EXISTS` (delete it first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`,
-    `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try
-    again) and `UPLOAD_IDLE` (nothing came for a minute).
+    that was sent, or not at all. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the deposition), ALREADY_EXISTS `FILE_EXISTS` (delete it
+    first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`, `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` and `INVALID_FIELD`,
+    FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` and `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try again),
+    `UPLOAD_IDLE` (nothing came for a minute) and `DISK_FULL` (an operator has to help), UNAVAILABLE `FILE_STORE_UNAVAILABLE` (try
+    again).
     """
     DownloadFile: _grpc.UnaryStreamMultiCallable[_deposition_service_pb2.DownloadFileRequest, _deposition_service_pb2.DownloadFileResponse]
-    """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end)."""
+    """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, OUT_OF_RANGE
+    `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `FILE_STORE_UNAVAILABLE` (try again).
+    """
     ListFiles: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.ListFilesRequest, _deposition_service_pb2.ListFilesResponse]
-    """Lists a deposition's files by name."""
+    """Lists a deposition's files by name. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the deposition), INVALID_ARGUMENT
+    `INVALID_PAGE_TOKEN`.
+    """
     DeleteFile: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.DeleteFileRequest, _deposition_service_pb2.DeleteFileResponse]
-    """Deletes a file of a draft."""
+    """Deletes a file of a draft. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`."""
     SubmitDeposition: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.SubmitDepositionRequest, _deposition_service_pb2.SubmitDepositionResponse]
-    """Starts a run that judges the deposition and publishes it if all hooks pass; answers at once with the run. Errors:
-    FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` (submitted already, the run is in the detail), `DEPOSITION_INCOMPLETE`
-    (metadata or files are missing; each in a `PreconditionFailure` detail).
+    """Starts a run that judges the deposition and publishes it if all hooks pass; answers at once with the run. Errors: NOT_FOUND
+    `RESOURCE_NOT_FOUND`, ABORTED `ETAG_MISMATCH`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` (submitted already, the run is in
+    the detail), `DEPOSITION_INCOMPLETE` (metadata or files are missing; each in a `PreconditionFailure` detail).
     """
 
 @_typing.type_check_only
@@ -73,37 +82,46 @@ class DepositionServiceAsyncStub(DepositionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.CreateDepositionRequest, _deposition_service_pb2.CreateDepositionResponse]  # type: ignore[assignment]
-    """Makes a draft. Errors: NOT_FOUND (the convention), FAILED_PRECONDITION `CONVENTION_NOT_READY`, INVALID_ARGUMENT (metadata, with
-    field paths).
+    """Makes a draft. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the convention), FAILED_PRECONDITION `CONVENTION_NOT_READY`,
+    INVALID_ARGUMENT `INVALID_FIELD` (metadata that does not fit the convention, with field paths).
     """
     UpdateDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.UpdateDepositionRequest, _deposition_service_pb2.UpdateDepositionResponse]  # type: ignore[assignment]
-    """Changes a draft's metadata. Errors: ABORTED `ETAG_MISMATCH`, INVALID_ARGUMENT (metadata, or a mask that names something else)."""
+    """Changes a draft's metadata. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED `ETAG_MISMATCH`, FAILED_PRECONDITION
+    `DEPOSITION_NOT_DRAFT`, INVALID_ARGUMENT `INVALID_FIELD` (metadata that does not fit the convention, or a mask that names
+    something else).
+    """
     GetDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.GetDepositionRequest, _deposition_service_pb2.GetDepositionResponse]  # type: ignore[assignment]
     """Returns a deposition. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDepositions: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.ListDepositionsRequest, _deposition_service_pb2.ListDepositionsResponse]  # type: ignore[assignment]
-    """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
+    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     DeleteDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.DeleteDepositionRequest, _deposition_service_pb2.DeleteDepositionResponse]  # type: ignore[assignment]
-    """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: FAILED_PRECONDITION
-    `DEPOSITION_NOT_DRAFT`.
+    """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED
+    `ETAG_MISMATCH`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
     """
     UploadFile: _aio.StreamUnaryMultiCallable[_deposition_service_pb2.UploadFileRequest, _deposition_service_pb2.UploadFileResponse]  # type: ignore[assignment]
     """Uploads one file: a `header`, then `chunk`s. It exists once the call has answered OK, whole and with the SHA-256
-    that was sent, or not at all. Errors: ALREADY_EXISTS `FILE_EXISTS` (delete it first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`,
-    `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try
-    again) and `UPLOAD_IDLE` (nothing came for a minute).
+    that was sent, or not at all. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the deposition), ALREADY_EXISTS `FILE_EXISTS` (delete it
+    first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`, `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` and `INVALID_FIELD`,
+    FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` and `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try again),
+    `UPLOAD_IDLE` (nothing came for a minute) and `DISK_FULL` (an operator has to help), UNAVAILABLE `FILE_STORE_UNAVAILABLE` (try
+    again).
     """
     DownloadFile: _aio.UnaryStreamMultiCallable[_deposition_service_pb2.DownloadFileRequest, _deposition_service_pb2.DownloadFileResponse]  # type: ignore[assignment]
-    """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end)."""
+    """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, OUT_OF_RANGE
+    `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `FILE_STORE_UNAVAILABLE` (try again).
+    """
     ListFiles: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.ListFilesRequest, _deposition_service_pb2.ListFilesResponse]  # type: ignore[assignment]
-    """Lists a deposition's files by name."""
+    """Lists a deposition's files by name. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the deposition), INVALID_ARGUMENT
+    `INVALID_PAGE_TOKEN`.
+    """
     DeleteFile: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.DeleteFileRequest, _deposition_service_pb2.DeleteFileResponse]  # type: ignore[assignment]
-    """Deletes a file of a draft."""
+    """Deletes a file of a draft. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`."""
     SubmitDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.SubmitDepositionRequest, _deposition_service_pb2.SubmitDepositionResponse]  # type: ignore[assignment]
-    """Starts a run that judges the deposition and publishes it if all hooks pass; answers at once with the run. Errors:
-    FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` (submitted already, the run is in the detail), `DEPOSITION_INCOMPLETE`
-    (metadata or files are missing; each in a `PreconditionFailure` detail).
+    """Starts a run that judges the deposition and publishes it if all hooks pass; answers at once with the run. Errors: NOT_FOUND
+    `RESOURCE_NOT_FOUND`, ABORTED `ETAG_MISMATCH`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` (submitted already, the run is in
+    the detail), `DEPOSITION_INCOMPLETE` (metadata or files are missing; each in a `PreconditionFailure` detail).
     """
 
 class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -115,8 +133,8 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.CreateDepositionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.CreateDepositionResponse, _abc.Awaitable[_deposition_service_pb2.CreateDepositionResponse]]:
-        """Makes a draft. Errors: NOT_FOUND (the convention), FAILED_PRECONDITION `CONVENTION_NOT_READY`, INVALID_ARGUMENT (metadata, with
-        field paths).
+        """Makes a draft. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the convention), FAILED_PRECONDITION `CONVENTION_NOT_READY`,
+        INVALID_ARGUMENT `INVALID_FIELD` (metadata that does not fit the convention, with field paths).
         """
 
     @_abc_1.abstractmethod
@@ -125,7 +143,10 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.UpdateDepositionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.UpdateDepositionResponse, _abc.Awaitable[_deposition_service_pb2.UpdateDepositionResponse]]:
-        """Changes a draft's metadata. Errors: ABORTED `ETAG_MISMATCH`, INVALID_ARGUMENT (metadata, or a mask that names something else)."""
+        """Changes a draft's metadata. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED `ETAG_MISMATCH`, FAILED_PRECONDITION
+        `DEPOSITION_NOT_DRAFT`, INVALID_ARGUMENT `INVALID_FIELD` (metadata that does not fit the convention, or a mask that names
+        something else).
+        """
 
     @_abc_1.abstractmethod
     def GetDeposition(
@@ -141,8 +162,8 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.ListDepositionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.ListDepositionsResponse, _abc.Awaitable[_deposition_service_pb2.ListDepositionsResponse]]:
-        """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
+        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
 
     @_abc_1.abstractmethod
@@ -151,8 +172,8 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.DeleteDepositionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.DeleteDepositionResponse, _abc.Awaitable[_deposition_service_pb2.DeleteDepositionResponse]]:
-        """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: FAILED_PRECONDITION
-        `DEPOSITION_NOT_DRAFT`.
+        """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED
+        `ETAG_MISMATCH`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`.
         """
 
     @_abc_1.abstractmethod
@@ -162,9 +183,11 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.UploadFileResponse, _abc.Awaitable[_deposition_service_pb2.UploadFileResponse]]:
         """Uploads one file: a `header`, then `chunk`s. It exists once the call has answered OK, whole and with the SHA-256
-        that was sent, or not at all. Errors: ALREADY_EXISTS `FILE_EXISTS` (delete it first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`,
-        `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` or `INVALID_FIELD`, FAILED_PRECONDITION `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try
-        again) and `UPLOAD_IDLE` (nothing came for a minute).
+        that was sent, or not at all. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the deposition), ALREADY_EXISTS `FILE_EXISTS` (delete it
+        first), INVALID_ARGUMENT `FILE_TOO_LARGE`, `FILE_EXTENSION`, `CHECKSUM_MISMATCH`, `SIZE_MISMATCH` and `INVALID_FIELD`,
+        FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` and `TOO_MANY_FILES`, RESOURCE_EXHAUSTED `TOO_MANY_UPLOADS` (at once; try again),
+        `UPLOAD_IDLE` (nothing came for a minute) and `DISK_FULL` (an operator has to help), UNAVAILABLE `FILE_STORE_UNAVAILABLE` (try
+        again).
         """
 
     @_abc_1.abstractmethod
@@ -173,7 +196,9 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.DownloadFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_deposition_service_pb2.DownloadFileResponse], _abc.AsyncIterator[_deposition_service_pb2.DownloadFileResponse]]:
-        """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end)."""
+        """Sends a file's bytes in order, in chunks of at most 256 KiB. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, OUT_OF_RANGE
+        `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `FILE_STORE_UNAVAILABLE` (try again).
+        """
 
     @_abc_1.abstractmethod
     def ListFiles(
@@ -181,7 +206,9 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.ListFilesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.ListFilesResponse, _abc.Awaitable[_deposition_service_pb2.ListFilesResponse]]:
-        """Lists a deposition's files by name."""
+        """Lists a deposition's files by name. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (the deposition), INVALID_ARGUMENT
+        `INVALID_PAGE_TOKEN`.
+        """
 
     @_abc_1.abstractmethod
     def DeleteFile(
@@ -189,7 +216,7 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.DeleteFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.DeleteFileResponse, _abc.Awaitable[_deposition_service_pb2.DeleteFileResponse]]:
-        """Deletes a file of a draft."""
+        """Deletes a file of a draft. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT`."""
 
     @_abc_1.abstractmethod
     def SubmitDeposition(
@@ -197,9 +224,9 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _deposition_service_pb2.SubmitDepositionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.SubmitDepositionResponse, _abc.Awaitable[_deposition_service_pb2.SubmitDepositionResponse]]:
-        """Starts a run that judges the deposition and publishes it if all hooks pass; answers at once with the run. Errors:
-        FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` (submitted already, the run is in the detail), `DEPOSITION_INCOMPLETE`
-        (metadata or files are missing; each in a `PreconditionFailure` detail).
+        """Starts a run that judges the deposition and publishes it if all hooks pass; answers at once with the run. Errors: NOT_FOUND
+        `RESOURCE_NOT_FOUND`, ABORTED `ETAG_MISMATCH`, FAILED_PRECONDITION `DEPOSITION_NOT_DRAFT` (submitted already, the run is in
+        the detail), `DEPOSITION_INCOMPLETE` (metadata or files are missing; each in a `PreconditionFailure` detail).
         """
 
 def add_DepositionServiceServicer_to_server(servicer: DepositionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -64,15 +64,15 @@ class FeatureServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListFeatureTables(self, request, context):
-        """Lists feature tables by name.
+        """Lists feature tables by name. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def QueryFeatures(self, request, context):
-        """Returns a page of a feature table's rows. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY` (with position, column
-        and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`, NOT_FOUND.
+        """Returns a page of a feature table's rows. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY` (with position,
+        column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`, NOT_FOUND `RESOURCE_NOT_FOUND`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

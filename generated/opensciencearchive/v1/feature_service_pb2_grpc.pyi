@@ -36,10 +36,10 @@ class FeatureServiceStub:
     GetFeatureTable: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.GetFeatureTableRequest, _feature_service_pb2.GetFeatureTableResponse]
     """Returns a feature table. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListFeatureTables: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.ListFeatureTablesRequest, _feature_service_pb2.ListFeatureTablesResponse]
-    """Lists feature tables by name."""
+    """Lists feature tables by name. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     QueryFeatures: _grpc.UnaryUnaryMultiCallable[_feature_service_pb2.QueryFeaturesRequest, _feature_service_pb2.QueryFeaturesResponse]
-    """Returns a page of a feature table's rows. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY` (with position, column
-    and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`, NOT_FOUND.
+    """Returns a page of a feature table's rows. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY` (with position,
+    column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`, NOT_FOUND `RESOURCE_NOT_FOUND`.
     """
 
 @_typing.type_check_only
@@ -50,10 +50,10 @@ class FeatureServiceAsyncStub(FeatureServiceStub):
     GetFeatureTable: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.GetFeatureTableRequest, _feature_service_pb2.GetFeatureTableResponse]  # type: ignore[assignment]
     """Returns a feature table. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListFeatureTables: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.ListFeatureTablesRequest, _feature_service_pb2.ListFeatureTablesResponse]  # type: ignore[assignment]
-    """Lists feature tables by name."""
+    """Lists feature tables by name. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     QueryFeatures: _aio.UnaryUnaryMultiCallable[_feature_service_pb2.QueryFeaturesRequest, _feature_service_pb2.QueryFeaturesResponse]  # type: ignore[assignment]
-    """Returns a page of a feature table's rows. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY` (with position, column
-    and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`, NOT_FOUND.
+    """Returns a page of a feature table's rows. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY` (with position,
+    column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`, NOT_FOUND `RESOURCE_NOT_FOUND`.
     """
 
 class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -73,7 +73,7 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feature_service_pb2.ListFeatureTablesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feature_service_pb2.ListFeatureTablesResponse, _abc.Awaitable[_feature_service_pb2.ListFeatureTablesResponse]]:
-        """Lists feature tables by name."""
+        """Lists feature tables by name. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
 
     @_abc_1.abstractmethod
     def QueryFeatures(
@@ -81,8 +81,8 @@ class FeatureServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feature_service_pb2.QueryFeaturesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_feature_service_pb2.QueryFeaturesResponse, _abc.Awaitable[_feature_service_pb2.QueryFeaturesResponse]]:
-        """Returns a page of a feature table's rows. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY` (with position, column
-        and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`, NOT_FOUND.
+        """Returns a page of a feature table's rows. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY` (with position,
+        column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`, NOT_FOUND `RESOURCE_NOT_FOUND`.
         """
 
 def add_FeatureServiceServicer_to_server(servicer: FeatureServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -86,7 +86,8 @@ Global___JsonType: _TypeAlias = JsonType  # noqa: Y015
 
 @_typing.final
 class HookDefinition(_message.Message):
-    """A hook: its name, how it runs (`runtime`) and what it produces (`feature`).
+    """A hook, a check or a measurement that runs on each deposition: its name, how it runs (`runtime`) and what it produces
+    (`feature`).
 
     Nothing in a hook definition is ever dropped. An arm this server does not know is answered UNIMPLEMENTED
     `UNSUPPORTED_VARIANT`, any other unknown field inside it UNIMPLEMENTED `UNSUPPORTED_FIELD`, an unknown enum number
@@ -150,8 +151,8 @@ class OciConfig(_message.Message):
     """
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
-        """Given to the container as `config.json`, when not empty. Integral numbers arrive as integers; those beyond ±2^53
-        are refused, because a Struct cannot carry them.
+        """Given to the container as `config.json` (docs/writing-hooks.md), when not empty. Integral numbers arrive as integers; those
+        beyond ±2^53 are refused, because a Struct cannot carry them.
         """
 
     @_builtins.property
@@ -190,8 +191,8 @@ class OciLimits(_message.Message):
     `1024g`. Default `2g`. More is ended as out of memory.
     """
     cpu: _builtins.str
-    """Processor cores: a positive decimal number, at least `0.01`, at most `1024`. Default `2.0`. It is clamped to what the engine has; the
-    execution's provenance shows what was given.
+    """Processor cores: a positive decimal number, at least `0.01`, at most `1024`. Default `2.0`. It is clamped to what the engine
+    has; the execution's provenance shows what was given.
     """
     def __init__(
         self,
@@ -228,7 +229,7 @@ class TableFeatureSpec(_message.Message):
     CARDINALITY_FIELD_NUMBER: _builtins.int
     COLUMNS_FIELD_NUMBER: _builtins.int
     cardinality: Global___Cardinality.ValueType
-    """How many rows one record has. REQUIRED."""
+    """How many rows one record has."""
     @_builtins.property
     def columns(self) -> _containers.RepeatedCompositeFieldContainer[Global___ColumnDef]:
         """The columns, in order; at most 256. May be empty: such a hook only judges."""
@@ -260,8 +261,8 @@ class ColumnDef(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name: `^[a-z][a-z0-9_]{0,62}$`. May not be a system column's (`id`, `record_srn`, `execution_id`, `created_at`, and Postgres's
-    own such as `xmin`).
+    """Its name: `^[a-z][a-z0-9_]{0,62}$`. May not be a system column's (`id`, `record_srn`, `execution_id`, `created_at`, and
+    Postgres's own such as `xmin`).
     """
     json_type: Global___JsonType.ValueType
     """The type of its JSON values."""
@@ -272,8 +273,8 @@ class ColumnDef(_message.Message):
     description: _builtins.str
     """What it means, for people; at most 4096 characters. May change later without a conflict."""
     unit: _builtins.str
-    """The unit of its values, in UCUM where that has one, for example `Ao` (angstrom); at most 64 characters. May change later without
-    a conflict.
+    """The unit of its values, in UCUM where that has one, for example `Ao` (angstrom); at most 64 characters. May change later
+    without a conflict.
     """
     def __init__(
         self,

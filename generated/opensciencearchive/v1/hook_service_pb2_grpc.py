@@ -64,14 +64,15 @@ class HookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListHooks(self, request, context):
-        """Lists the hooks of all conventions, by name.
+        """Lists the hooks of all conventions, by name. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListHookUses(self, request, context):
-        """Lists the conventions that use a hook, each with its definition of it, the newest first. Errors: NOT_FOUND.
+        """Lists the conventions that use a hook, each with its definition of it, the newest first. Errors: NOT_FOUND
+        `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

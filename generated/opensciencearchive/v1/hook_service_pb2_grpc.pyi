@@ -36,9 +36,11 @@ class HookServiceStub:
     GetHook: _grpc.UnaryUnaryMultiCallable[_hook_service_pb2.GetHookRequest, _hook_service_pb2.GetHookResponse]
     """Returns a hook. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListHooks: _grpc.UnaryUnaryMultiCallable[_hook_service_pb2.ListHooksRequest, _hook_service_pb2.ListHooksResponse]
-    """Lists the hooks of all conventions, by name."""
+    """Lists the hooks of all conventions, by name. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     ListHookUses: _grpc.UnaryUnaryMultiCallable[_hook_service_pb2.ListHookUsesRequest, _hook_service_pb2.ListHookUsesResponse]
-    """Lists the conventions that use a hook, each with its definition of it, the newest first. Errors: NOT_FOUND."""
+    """Lists the conventions that use a hook, each with its definition of it, the newest first. Errors: NOT_FOUND
+    `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
+    """
 
 @_typing.type_check_only
 class HookServiceAsyncStub(HookServiceStub):
@@ -48,9 +50,11 @@ class HookServiceAsyncStub(HookServiceStub):
     GetHook: _aio.UnaryUnaryMultiCallable[_hook_service_pb2.GetHookRequest, _hook_service_pb2.GetHookResponse]  # type: ignore[assignment]
     """Returns a hook. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListHooks: _aio.UnaryUnaryMultiCallable[_hook_service_pb2.ListHooksRequest, _hook_service_pb2.ListHooksResponse]  # type: ignore[assignment]
-    """Lists the hooks of all conventions, by name."""
+    """Lists the hooks of all conventions, by name. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     ListHookUses: _aio.UnaryUnaryMultiCallable[_hook_service_pb2.ListHookUsesRequest, _hook_service_pb2.ListHookUsesResponse]  # type: ignore[assignment]
-    """Lists the conventions that use a hook, each with its definition of it, the newest first. Errors: NOT_FOUND."""
+    """Lists the conventions that use a hook, each with its definition of it, the newest first. Errors: NOT_FOUND
+    `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
+    """
 
 class HookServiceServicer(metaclass=_abc_1.ABCMeta):
     """Shows hooks across conventions: what they are, who uses them, and how they have judged."""
@@ -69,7 +73,7 @@ class HookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hook_service_pb2.ListHooksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hook_service_pb2.ListHooksResponse, _abc.Awaitable[_hook_service_pb2.ListHooksResponse]]:
-        """Lists the hooks of all conventions, by name."""
+        """Lists the hooks of all conventions, by name. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
 
     @_abc_1.abstractmethod
     def ListHookUses(
@@ -77,6 +81,8 @@ class HookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _hook_service_pb2.ListHookUsesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_hook_service_pb2.ListHookUsesResponse, _abc.Awaitable[_hook_service_pb2.ListHookUsesResponse]]:
-        """Lists the conventions that use a hook, each with its definition of it, the newest first. Errors: NOT_FOUND."""
+        """Lists the conventions that use a hook, each with its definition of it, the newest first. Errors: NOT_FOUND
+        `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_PAGE_TOKEN`.
+        """
 
 def add_HookServiceServicer_to_server(servicer: HookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

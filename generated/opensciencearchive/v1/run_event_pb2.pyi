@@ -21,7 +21,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class RunEvent(_message.Message):
-    """One entry of a run's append-only, gapless history. A client that meets a kind it does not know (the oneof is unset) goes on."""
+    """One entry of a run's append-only, gapless history. A client that meets a kind it does not know (`kind` is not set, as far as it
+    can see) goes on.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -171,8 +173,8 @@ class HookProgressed(_message.Message):
     attempt: _builtins.int
     """The attempt, from 1."""
     dropped_count: _builtins.int
-    """Progress lines of this attempt that were counted but not kept, because there were more than the server keeps; set in the attempt's last
-    progress event only.
+    """Progress lines of this attempt that were counted but not kept, because there were more than the server keeps; set in the
+    attempt's last progress event only.
     """
     @_builtins.property
     def progress(self) -> _run_pb2.HookProgress:

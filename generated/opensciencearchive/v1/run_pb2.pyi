@@ -243,8 +243,8 @@ Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final
 class Run(_message.Message):
-    """One submission on its way: hooks executed in order, then review where the convention asks for it, then publication. A terminal state (COMPLETED, REJECTED, FAILED, CANCELLED)
-    never changes.
+    """One submission on its way: hooks executed in order, then review where the convention asks for it, then publication. A terminal
+    state (COMPLETED, REJECTED, FAILED, CANCELLED) never changes.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -422,7 +422,7 @@ class HookExecution(_message.Message):
     verdict: Global___Verdict.ValueType
     """How it ended; set when FINISHED."""
     rejection_reason: _builtins.str
-    """Why the data is not acceptable; set when REJECTED (a text of ours when the hook gave none)."""
+    """Why the data is not acceptable; set when REJECTED (a text of the server's when the hook gave none)."""
     log_bytes: _builtins.int
     """Bytes of log kept for the latest attempt so far; see `ReadRunLog`."""
     row_count: _builtins.int
@@ -449,7 +449,9 @@ class HookExecution(_message.Message):
 
     @_builtins.property
     def provenance(self) -> Global___Provenance:
-        """What exactly runs or ran, on what; set once RUNNING, complete when FINISHED, as far as it came."""
+        """What exactly runs or ran, on what; set once RUNNING, complete when FINISHED (or as far as it came, when it was
+        not PASSED).
+        """
 
     @_builtins.property
     def waiting(self) -> Global___Waiting:

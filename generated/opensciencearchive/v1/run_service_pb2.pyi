@@ -111,12 +111,12 @@ class ListRunsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
     filter: _builtins.str
-    """AIP-160, for example `state = "FAILED" AND failure_kind = "OOM"`; at most 8192 characters. The fields are `name`, `state`, `convention`,
-    `deposition`, `retry_of`, `record`, `failure_kind`, `rejection_reason`, `create_time`, `start_time` and `end_time`. The
-    grammar is in docs/filters.md.
+    """Which ones (https://google.aip.dev/160), for example `state = "FAILED" AND failure_kind = "OOM"`; at most 8192 characters.
+    The fields are `name`, `state`, `convention`, `deposition`, `retry_of`, `record`, `failure_kind`, `rejection_reason`,
+    `create_time`, `start_time` and `end_time`. The grammar is in docs/filters.md.
     """
     order_by: _builtins.str
-    """AIP-132, for example `end_time desc`. Default: the newest first."""
+    """In which order (https://google.aip.dev/132), for example `end_time desc`. Default: the newest first."""
     def __init__(
         self,
         *,
@@ -345,12 +345,12 @@ class WatchRunRequest(_message.Message):
     resume_token: _builtins.str
     """After what was seen when this token was received."""
     from_now: _builtins.bool
-    """With what happens from now on."""
+    """With what happens from now on. False is as if it were not given."""
     until_now: _builtins.bool
     """End with OK after the last event there is now, instead of waiting for more."""
     @_builtins.property
     def bookmark_interval(self) -> _duration_pb2.Duration:
-        """How often to say that nothing happens; taken into 1 s to 60 s. Default 15 s."""
+        """How often to say that nothing happens; less than 1 s is taken as 1 s, more than 60 s as 60 s. Default 15 s."""
 
     def __init__(
         self,
@@ -535,8 +535,8 @@ class ReadRunLogResponse(_message.Message):
     truncated: _builtins.bool
     """The log was longer than the server keeps (16 MiB by default); this is the end of what was kept."""
     gap: _builtins.bool
-    """Just before this piece, bytes may be missing, or be there twice: the hook outlived the server that read its log, and what the engine
-    had kept does not join up with what the server had.
+    """Just before this piece, bytes may be missing, or be there twice: the hook outlived the server that read its log, and what the
+    engine had kept does not join up with what the server had.
     """
     def __init__(
         self,

@@ -92,26 +92,27 @@ class RunServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CancelRun(self, request, context):
-        """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
-        is. Errors: FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another end).
+        """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back
+        as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another
+        end).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RetryRun(self, request, context):
-        """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It judges the
-        deposition as it is now. Errors: FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is not over, it published, or it is not its
-        deposition's latest run), `DEPOSITION_INCOMPLETE`.
+        """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It
+        judges the deposition as it is now. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is
+        not over, it published, or it is not its deposition's latest run), `DEPOSITION_INCOMPLETE`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReviewRun(self, request, context):
-        """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision again
-        gives the run back as it is. Errors: FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided
-        otherwise).
+        """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
+        again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
+        a reason), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,17 +123,20 @@ class RunServiceServicer:
         the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
         while nothing happens a `bookmark` comes every `bookmark_interval`.
 
-        Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND, RESOURCE_EXHAUSTED
-        `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume with the last token it took).
+        Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
+        `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
+        with the last token it took).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ReadRunLog(self, request, context):
-        """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
-        the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
-        `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
+        """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
+        ends at the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an attempt
+        that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the server
+        goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s:
+        likewise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

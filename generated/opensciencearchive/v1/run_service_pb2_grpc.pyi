@@ -40,31 +40,35 @@ class RunServiceStub:
     (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]
-    """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
-    is. Errors: FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another end).
+    """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back
+    as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another
+    end).
     """
     RetryRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_service_pb2.RetryRunResponse]
-    """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It judges the
-    deposition as it is now. Errors: FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is not over, it published, or it is not its
-    deposition's latest run), `DEPOSITION_INCOMPLETE`.
+    """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It
+    judges the deposition as it is now. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is
+    not over, it published, or it is not its deposition's latest run), `DEPOSITION_INCOMPLETE`.
     """
     ReviewRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ReviewRunRequest, _run_service_pb2.ReviewRunResponse]
-    """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision again
-    gives the run back as it is. Errors: FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided
-    otherwise).
+    """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
+    again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
+    a reason), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
     """
     WatchRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
     the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
     while nothing happens a `bookmark` comes every `bookmark_interval`.
 
-    Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND, RESOURCE_EXHAUSTED
-    `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume with the last token it took).
+    Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
+    `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
+    with the last token it took).
     """
     ReadRunLog: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]
-    """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
-    the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
-    `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
+    """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
+    ends at the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an attempt
+    that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the server
+    goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s:
+    likewise).
     """
 
 @_typing.type_check_only
@@ -79,31 +83,35 @@ class RunServiceAsyncStub(RunServiceStub):
     (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]  # type: ignore[assignment]
-    """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
-    is. Errors: FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another end).
+    """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back
+    as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another
+    end).
     """
     RetryRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.RetryRunRequest, _run_service_pb2.RetryRunResponse]  # type: ignore[assignment]
-    """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It judges the
-    deposition as it is now. Errors: FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is not over, it published, or it is not its
-    deposition's latest run), `DEPOSITION_INCOMPLETE`.
+    """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It
+    judges the deposition as it is now. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is
+    not over, it published, or it is not its deposition's latest run), `DEPOSITION_INCOMPLETE`.
     """
     ReviewRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ReviewRunRequest, _run_service_pb2.ReviewRunResponse]  # type: ignore[assignment]
-    """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision again
-    gives the run back as it is. Errors: FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided
-    otherwise).
+    """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
+    again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
+    a reason), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
     """
     WatchRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
     the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
     while nothing happens a `bookmark` comes every `bookmark_interval`.
 
-    Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND, RESOURCE_EXHAUSTED
-    `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume with the last token it took).
+    Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
+    `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
+    with the last token it took).
     """
     ReadRunLog: _aio.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]  # type: ignore[assignment]
-    """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
-    the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
-    `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
+    """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
+    ends at the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an attempt
+    that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the server
+    goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s:
+    likewise).
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -133,8 +141,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.CancelRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.CancelRunResponse, _abc.Awaitable[_run_service_pb2.CancelRunResponse]]:
-        """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back as it
-        is. Errors: FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another end).
+        """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back
+        as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `RUN_NOT_CANCELLABLE` (it is PUBLISHING, or has another
+        end).
         """
 
     @_abc_1.abstractmethod
@@ -143,9 +152,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.RetryRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.RetryRunResponse, _abc.Awaitable[_run_service_pb2.RetryRunResponse]]:
-        """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It judges the
-        deposition as it is now. Errors: FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is not over, it published, or it is not its
-        deposition's latest run), `DEPOSITION_INCOMPLETE`.
+        """Submits the deposition of a run that is over and did not publish once more: a new run, whose `retry_of` is this one. It
+        judges the deposition as it is now. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, FAILED_PRECONDITION `RUN_NOT_RETRYABLE` (it is
+        not over, it published, or it is not its deposition's latest run), `DEPOSITION_INCOMPLETE`.
         """
 
     @_abc_1.abstractmethod
@@ -154,9 +163,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ReviewRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ReviewRunResponse, _abc.Awaitable[_run_service_pb2.ReviewRunResponse]]:
-        """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision again
-        gives the run back as it is. Errors: FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided
-        otherwise).
+        """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
+        again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
+        a reason), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
         """
 
     @_abc_1.abstractmethod
@@ -169,8 +178,9 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
         while nothing happens a `bookmark` comes every `bookmark_interval`.
 
-        Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND, RESOURCE_EXHAUSTED
-        `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume with the last token it took).
+        Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
+        `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
+        with the last token it took).
         """
 
     @_abc_1.abstractmethod
@@ -179,9 +189,11 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _run_service_pb2.ReadRunLogRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.ReadRunLogResponse], _abc.AsyncIterator[_run_service_pb2.ReadRunLogResponse]]:
-        """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
-        the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
-        `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
+        """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
+        ends at the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an attempt
+        that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the server
+        goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s:
+        likewise).
         """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

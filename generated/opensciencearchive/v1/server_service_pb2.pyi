@@ -77,7 +77,7 @@ class ServerInfo(_message.Message):
     version: _builtins.str
     """Its version, for example `0.1.0`."""
     srn_domain: _builtins.str
-    """The domain of the SRNs it gives."""
+    """The domain of the SRNs (federated identities, `urn:osa:{domain}:...`) it gives, for example `archive.example.org`."""
     @_builtins.property
     def runtimes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The arms of `HookDefinition.runtime` it can run, for example `oci`."""
@@ -92,7 +92,7 @@ class ServerInfo(_message.Message):
 
     @_builtins.property
     def container_contracts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The versions of the container contract it offers to hooks, for example `v1`."""
+        """The versions it offers of what a hook finds in its container and leaves there (docs/writing-hooks.md), for example `v1`."""
 
     @_builtins.property
     def limits(self) -> Global___ServerLimits:
