@@ -53,6 +53,9 @@ def missing_tools(language: str) -> list[str]:
     return [] if installs else [tool for tool in TOOL_CHAINS[language] if shutil.which(tool) is None]
 
 
+NOT_REACHED = "not reached"
+
+
 @dataclass
 class Result:
     """What became of a client."""
@@ -193,7 +196,7 @@ def differences(seen: Mapping[str, Saw], wanted: Mapping[str, Saw]) -> dict[str,
     for step, want in wanted.items():
         saw = seen.get(step)
         if saw is None:
-            wrong[step] = "nothing was seen"
+            wrong[step] = NOT_REACHED
         elif _comparable(saw) != _comparable(want):
             wrong[step] = f"saw {json.dumps(saw, sort_keys=True)}\nnot {json.dumps(want, sort_keys=True)}"
     return wrong | dict.fromkeys(seen.keys() - wanted.keys(), "there is no such step")
@@ -243,5 +246,8 @@ def show(results: list[Result]) -> None:
             console.print(
                 f"{result.language} had been built before; COLD=1 builds from nothing.", markup=False
             )
+        if set(result.wrong.values()) == {NOT_REACHED}:
+            console.print(f"{result.language}: it did not come to its first step", markup=False)
+            continue
         for step, why in result.wrong.items():
             console.print(f"{result.language}, {step}: {why}", markup=False)

@@ -3,6 +3,7 @@
 `make test-clients` prints the table. `OSA_TEST_LANGUAGES` says which; otherwise those whose tool chain is here.
 """
 
+import copy
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,16 @@ def results(pytestconfig: pytest.Config) -> Iterator[list[Result]]:
         conformance.show(collected)
 
 
+def test_whatever_a_client_sees_otherwise_is_a_no() -> None:
+    wanted = conformance.expected()
+    assert conformance.differences(wanted, wanted) == {}
+    assert conformance.differences({}, wanted).keys() == wanted.keys()
+    seen = copy.deepcopy(wanted) | {"watch": wanted["watch"] | {"each_once": 1}, "dance": {}}
+    seen["errors"]["cancelled"]["code"] = None  # a library may have nothing to show
+    seen["errors"]["bad_name"]["fields"] = []
+    assert conformance.differences(seen, wanted).keys() == {"watch", "dance", "errors"}
+
+
 async def convention_file(docker_host: str, tmp_path: Path) -> Path:
     images = {}
     for folder in (EXAMPLE / "hooks").iterdir():
@@ -54,7 +65,7 @@ async def test_a_client_in_another_language_goes_the_whole_road(
         result.skipped = f"not built, there is no {' and no '.join(missing)} on this machine"
         pytest.skip(result.skipped)
     wanted = conformance.expected()
-    result.wrong = dict.fromkeys(wanted, "not reached")
+    result.wrong = dict.fromkeys(wanted, conformance.NOT_REACHED)
     result.build_seconds, result.from_nothing = await conformance.build(language)
     convention = await convention_file(docker_host, tmp_path)
     server = await serving.start()
