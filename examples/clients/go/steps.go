@@ -254,7 +254,11 @@ func (t *traveller) query(ctx context.Context) (saw, error) {
 		for _, row := range page.GetRows() {
 			values := []any{}
 			for _, value := range row.GetValues() {
-				values = append(values, jsonValue(value))
+				plain, err := jsonValue(value)
+				if err != nil {
+					return nil, err
+				}
+				values = append(values, plain)
 			}
 			rows = append(rows, values)
 		}
@@ -264,26 +268,28 @@ func (t *traveller) query(ctx context.Context) (saw, error) {
 	return saw{"columns": columns, "pages": pages}, nil
 }
 
-func jsonValue(value *osa.Value) any {
+func jsonValue(value *osa.Value) (any, error) {
 	switch kind := value.GetKind().(type) {
+	case *osa.Value_Null:
+		return nil, nil
 	case *osa.Value_Text:
-		return kind.Text
+		return kind.Text, nil
 	case *osa.Value_Number:
-		return kind.Number
+		return kind.Number, nil
 	case *osa.Value_Integer:
-		return kind.Integer
+		return kind.Integer, nil
 	case *osa.Value_Boolean:
-		return kind.Boolean
+		return kind.Boolean, nil
 	case *osa.Value_Timestamp:
-		return kind.Timestamp.AsTime()
+		return kind.Timestamp.AsTime(), nil
 	case *osa.Value_Date:
-		return kind.Date
+		return kind.Date, nil
 	case *osa.Value_Uuid:
-		return kind.Uuid
+		return kind.Uuid, nil
 	case *osa.Value_Json:
-		return json.RawMessage(kind.Json)
-	default: // null, or a kind of a newer contract
-		return nil
+		return json.RawMessage(kind.Json), nil
+	default: // to take it for null would be wrong data
+		return nil, errors.New("a value of a kind that is not known here: a newer client is needed")
 	}
 }
 

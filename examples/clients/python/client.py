@@ -238,7 +238,7 @@ class Traveller:
                 "reason": error.reason,
                 "fields": sorted(violation.field for violation in error.violations),
             }
-        late = await refused(self.client.with_timeout(1e-6).server_info())
+        late = await refused(self.client.with_timeout(-1.0).server_info())
         return seen | {
             "expired_deadline": {"code": late.code.name},
             "cancelled": {"code": (await self.cancelled_upload()).name},

@@ -71,7 +71,8 @@ export async function errors(traveller: Traveller) {
     const error = await refusal(provoke());
     seen[name] = { code: codeOf(error), reason: reasonOf(error), fields: fieldsOf(error) };
   }
-  const late = await refusal(traveller.connection.server.getServerInfo({}, { timeoutMs: 1 })); // 0 would be none
+  // A call that does not end by itself: a quick one might be answered within the shortest deadline (0 is none).
+  const late = await refusal(traveller.connection.depositions.uploadFile(nothing(), { timeoutMs: 50 }));
   return {
     ...seen,
     expired_deadline: { code: codeOf(late) },
@@ -88,6 +89,11 @@ async function registerWithHook(traveller: Traveller, change: (hook: HookDefinit
     convention: changed,
     validateOnly: true,
   });
+}
+
+/** Never has anything to send. */
+async function* nothing(): AsyncIterable<UploadFileRequest> {
+  await new Promise(() => {});
 }
 
 /** Begins an upload and thinks better of it. Nothing of the file is kept. */

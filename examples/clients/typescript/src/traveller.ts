@@ -211,8 +211,10 @@ function jsonValue({ kind }: Value): unknown {
       return timestampDate(kind.value).toISOString();
     case "json":
       return JSON.parse(kind.value);
-    default: // null, or a kind of a newer contract
+    case "null":
       return null;
+    case undefined: // to take it for null would be wrong data
+      throw new Error("a value of a kind that is not known here: a newer client is needed");
   }
 }
 
