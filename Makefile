@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 PYTHON := python3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo serve test test-hooks test-engines test-in-container test-kills test-commands test-large-outputs check proto format environment clean
+.PHONY: help demo serve test test-hooks test-engines test-in-container test-clients test-kills test-commands test-large-outputs check proto format environment clean
 
 help:
 	@echo "make demo        see it all work on real data, then clean up"
 	@echo "make serve       the same data, served until Ctrl-C"
 	@echo "make test        run the tests, with a real Postgres and real containers (ARGS=... goes to pytest)"
+	@echo "make test-clients  build and run the clients in other languages (LANGUAGES=\"go rust\": those; COLD=1: from nothing)"
 	@echo "make test-kills  kill a server at 50 random moments (KILLS=... says how many)"
 	@echo "make test-commands  users and workers at once, in 200 stories (COMMANDS=... says how many)"
 	@echo "make test-hooks  run the ill-behaved hooks, slow ones too; ROUNDS=20 runs them so many times"
@@ -58,6 +59,11 @@ test: environment
 
 test-kills: environment
 	@OSA_TEST_KILLS=$${KILLS:-50} $(MAKE) --no-print-directory test ARGS="tests/system/test_killed_anytime.py -s"
+
+test-clients: environment build/googleapis
+	@[ -z "$(COLD)" ] || git clean -qfdX examples/clients
+	@OSA_TEST_LANGUAGES="$${LANGUAGES:-$$(ls examples/clients/*/build | cut -d/ -f3 | tr '\n' ' ')}" \
+	  $(MAKE) --no-print-directory test ARGS="tests/clients/test_conformance.py $(ARGS)"
 
 test-commands: environment
 	@OSA_TEST_COMMANDS=$${COMMANDS:-200} $(MAKE) --no-print-directory test ARGS="tests/system/test_concurrent_commands.py -s"

@@ -165,12 +165,16 @@ class OutOfRangeError(OsaError):
 
 
 class UnsupportedError(OsaError):
-    """A part of a hook definition that this server does not know, or a request from a newer contract."""
+    """A part of a hook definition that this server does not know, or a request from a newer contract.
+
+    `number` is the part's own: of the field, the arm or the enum's value. Its sender knows its name.
+    """
 
     reason = "UNSUPPORTED_VARIANT"
 
-    def __init__(self, message: str, *, reason: str, at: FieldPath) -> None:
-        super().__init__(message, reason=reason, metadata={"field": str(at)})
+    def __init__(self, message: str, *, reason: str, at: FieldPath, number: int | None = None) -> None:
+        metadata = {"field": str(at)} if number is None else {"field": str(at), "number": str(number)}
+        super().__init__(message, reason=reason, metadata=metadata)
         self.at = at
 
 

@@ -57,7 +57,10 @@ class EnumCodec(Generic[E, P]):
 def unsupported_value(enum: str, number: int, *, at: FieldPath) -> UnsupportedError:
     """Return the error for an enum's number that this server does not know."""
     return UnsupportedError(
-        f"{at}: this server does not know the value {number} of {enum}", reason="UNSUPPORTED_VALUE", at=at
+        f"{at}: this server does not know the value {number} of {enum}",
+        reason="UNSUPPORTED_VALUE",
+        at=at,
+        number=number,
     )
 
 

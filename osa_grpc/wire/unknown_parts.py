@@ -37,6 +37,7 @@ def refuse_unknown_parts(msg: pb.HookDefinition, *, at: FieldPath) -> None:
                     f"{at / oneof}: this server does not know the arm with number {number}; it knows {known}",
                     reason="UNSUPPORTED_VARIANT",
                     at=at / oneof,
+                    number=number,
                 )
     _refuse_unknown_fields(msg, at=at)
 
@@ -47,6 +48,7 @@ def _refuse_unknown_fields(msg: Message, *, at: FieldPath) -> None:
             f"{at}: this server does not know the field with number {number} of {msg.DESCRIPTOR.name}",
             reason="UNSUPPORTED_FIELD",
             at=at,
+            number=number,
         )
     for field, value in msg.ListFields():
         # inside JSON a path is that of the JSON

@@ -42,6 +42,22 @@ def unsupported(*parts: bytes) -> tuple[str, str]:
     return caught.value.reason, str(caught.value.at)
 
 
+@pytest.mark.parametrize(
+    ("part", "number"),
+    [
+        (field(11, b""), "11"),
+        (field(2, 1), "2"),
+        (field(10, OCI + field(99, 1)), "99"),
+        (field(10, OCI) + field(50, field(1, 7)), "7"),
+    ],
+    ids=["arm", "field", "field inside", "value"],
+)
+def test_a_sender_is_told_the_number_of_what_is_unsupported(part: bytes, number: str) -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        read(NAME, part)
+    assert caught.value.metadata["number"] == number
+
+
 def test_a_whole_definition_is_read() -> None:
     read(NAME, field(10, OCI), field(50, TABLE))
 

@@ -91,7 +91,8 @@ class HookDefinition(_message.Message):
 
     Nothing in a hook definition is ever dropped. An arm this server does not know is answered UNIMPLEMENTED
     `UNSUPPORTED_VARIANT`, any other unknown field inside it UNIMPLEMENTED `UNSUPPORTED_FIELD`, an unknown enum number
-    UNIMPLEMENTED `UNSUPPORTED_VALUE`; an empty oneof is INVALID_ARGUMENT. `GetServerInfo` lists what is supported.
+    UNIMPLEMENTED `UNSUPPORTED_VALUE`, each with its `number` in `ErrorInfo.metadata`; an empty oneof is INVALID_ARGUMENT.
+    `GetServerInfo` lists what is supported.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
