@@ -2,6 +2,7 @@
 
 #include <google/protobuf/descriptor.h>
 
+#include <iterator>
 #include <nlohmann/json.hpp>
 
 namespace {
@@ -42,11 +43,16 @@ std::shared_ptr<grpc::Channel> open_channel(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
-std::string words_for(const grpc::Status& status) {
-  return google::rpc::Code_Name(static_cast<google::rpc::Code>(status.error_code())) + ": " + status.error_message();
-}
-
 }  // namespace
+
+std::string name_of(grpc::StatusCode code) {
+  static constexpr const char* kNames[] = {
+      "OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND",
+      "ALREADY_EXISTS", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
+      "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"};
+  auto number = static_cast<std::size_t>(code);
+  return number < std::size(kNames) ? kNames[number] : "UNKNOWN";
+}
 
 Archive::Archive(const std::string& address) {
   auto channel = open_channel(address);
@@ -57,7 +63,7 @@ Archive::Archive(const std::string& address) {
   features = osa::FeatureService::NewStub(channel);
 }
 
-RpcError::RpcError(const grpc::Status& status) : std::runtime_error(words_for(status)), code_(status.error_code()) {
+RpcError::RpcError(const grpc::Status& status) : std::runtime_error(name_of(status.error_code()) + ": " + status.error_message()), code_(status.error_code()) {
   details_.ParseFromString(status.error_details());  // empty when the transport refused the call, not the server
 }
 

@@ -1,7 +1,6 @@
 // A connection to an archive, its calls, and why they are refused.
 #pragma once
 
-#include <google/rpc/code.pb.h>
 #include <google/rpc/error_details.pb.h>
 #include <google/rpc/status.pb.h>
 #include <grpcpp/grpcpp.h>
@@ -33,15 +32,16 @@ struct Archive {
   std::unique_ptr<osa::FeatureService::Stub> features;
 };
 
+// The code's name, for example FAILED_PRECONDITION, which gRPC for C++ does not know.
+std::string name_of(grpc::StatusCode code);
+
 // A call that was refused: a code and, when the server itself refused it, typed details.
 class RpcError : public std::runtime_error {
  public:
   explicit RpcError(const grpc::Status& status);
 
   grpc::StatusCode status_code() const { return code_; }
-
-  // The code's name, for example FAILED_PRECONDITION.
-  std::string code() const { return google::rpc::Code_Name(static_cast<google::rpc::Code>(code_)); }
+  std::string code() const { return name_of(code_); }
 
   // What a program switches on, for example FEATURE_TABLE_CONFLICT; empty when the error is not the server's own.
   std::string reason() const {

@@ -37,7 +37,7 @@ bool RunWatch::follow(Archive& archive) {
   }
   // Whoever ended it, and where: the token is exact, so nothing is missed and nothing comes twice.
   grpc::Status status = stream->Finish();
-  closed_with = google::rpc::Code_Name(static_cast<google::rpc::Code>(status.error_code()));
+  closed_with = name_of(status.error_code());
   if (!status.ok() && (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures_ > 60)) throw RpcError(status);
   // Only `run_finished` is the end of a run. An OK without it comes after `closing`: the server stops, or spreads its watchers.
   return !end.empty();
