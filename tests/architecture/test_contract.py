@@ -92,6 +92,15 @@ def test_nothing_in_the_contract_is_nested_where_the_comment_test_does_not_look(
     assert nested == []
 
 
+def test_no_two_java_classes_of_the_contract_have_one_name(files: list[FileDescriptorProto]) -> None:
+    classes = [file.options.java_outer_classname for file in files]
+    classes += [message.name for file in files for message in file.message_type]
+    classes += [enum.name for file in files for enum in file.enum_type]
+    classes += [f"{service.name}Grpc" for file in files for service in file.service]
+    assert "" not in classes
+    assert len({name.lower() for name in classes}) == len(classes), "also on a file system that has one case"
+
+
 def test_the_python_knows_every_file_of_the_contract(files: list[FileDescriptorProto]) -> None:
     assert {file.name for file in files} == {file.name for file in pb.FILES}
 

@@ -24,14 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)opensciencearchive/v1/error_details.proto\x12\x15opensciencearchive.v1\"|\n\x14\x46\x65\x61tureTableConflict\x12\x15\n\rfeature_table\x18\x01 \x01(\t\x12\x36\n\x07\x63olumns\x18\x02 \x03(\x0b\x32%.opensciencearchive.v1.ColumnConflict\x12\x15\n\romitted_count\x18\x03 \x01(\x05\"A\n\x0e\x43olumnConflict\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\t\"|\n\x12\x43onventionConflict\x12\x12\n\nconvention\x18\x01 \x01(\t\x12;\n\x0b\x64ifferences\x18\x02 \x03(\x0b\x32&.opensciencearchive.v1.FieldDifference\x12\x15\n\romitted_count\x18\x03 \x01(\x05\"A\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\tBw\n\x19org.opensciencearchive.v1P\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)opensciencearchive/v1/error_details.proto\x12\x15opensciencearchive.v1\"|\n\x14\x46\x65\x61tureTableConflict\x12\x15\n\rfeature_table\x18\x01 \x01(\t\x12\x36\n\x07\x63olumns\x18\x02 \x03(\x0b\x32%.opensciencearchive.v1.ColumnConflict\x12\x15\n\romitted_count\x18\x03 \x01(\x05\"A\n\x0e\x43olumnConflict\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\t\"|\n\x12\x43onventionConflict\x12\x12\n\nconvention\x18\x01 \x01(\t\x12;\n\x0b\x64ifferences\x18\x02 \x03(\x0b\x32&.opensciencearchive.v1.FieldDifference\x12\x15\n\romitted_count\x18\x03 \x01(\x05\"A\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\tB\x8a\x01\n\x19org.opensciencearchive.v1B\x11\x45rrorDetailsProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'opensciencearchive.v1.error_details_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
-  _globals['DESCRIPTOR']._serialized_options = b'\n\031org.opensciencearchive.v1P\001ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1'
+  _globals['DESCRIPTOR']._serialized_options = b'\n\031org.opensciencearchive.v1B\021ErrorDetailsProtoP\001ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1'
   _globals['_FEATURETABLECONFLICT']._serialized_start=68
   _globals['_FEATURETABLECONFLICT']._serialized_end=192
   _globals['_COLUMNCONFLICT']._serialized_start=194
