@@ -1,4 +1,4 @@
-"""A contract as somebody else has it: an older release, a newer one. Its messages live in a descriptor pool of their own, beside ours."""
+"""A contract as somebody else has it: an older release, a newer one. Its messages live in a descriptor pool beside ours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from osa_grpc.wire import pb
 from tests.fixtures.documents import ROOT
 
 PACKAGE = "opensciencearchive.v1"
@@ -99,7 +98,7 @@ class ForeignClient:
 
 
 def ours_in(message: Message, *, but: str = "") -> Iterator[Any]:
-    """Yield the message and every message of the contract's own that is inside it; not those of the type `but`, nor what is inside them."""
+    """Yield the message and each of the contract's own inside it; not those of the type `but`, nor what is inside them."""
     if message.DESCRIPTOR.file.package != PACKAGE or message.DESCRIPTOR.name == but:
         return
     yield message
@@ -107,12 +106,6 @@ def ours_in(message: Message, *, but: str = "") -> Iterator[Any]:
         if field.message_type is not None:
             for item in value if field.is_repeated else [value]:
                 yield from ours_in(item, but=but)
-
-
-def ours(message: Message) -> Any:
-    """The same bytes, as a client or server of today's contract reads them."""
-    read: type[Message] = getattr(pb, message.DESCRIPTOR.name)
-    return read.FromString(message.SerializeToString())
 
 
 def _to_bytes(message: Any) -> bytes:

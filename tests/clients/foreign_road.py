@@ -10,7 +10,9 @@ from tests.clients.foreign_contract import ForeignClient
 from tests.fixtures.archive import Archive, progress, rows
 
 HOOK = "measure"
-SCRIPT = (progress("measuring") + "echo measured\n" + rows(*(f'{{"score": {n}}}' for n in (1, 2, 3)))).encode()
+SCRIPT = (
+    progress("measuring") + "echo measured\n" + rows(*(f'{{"score": {n}}}' for n in (1, 2, 3)))
+).encode()
 
 EXPECTED = {
     "runtimes": ["oci"],

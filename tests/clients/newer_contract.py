@@ -1,4 +1,4 @@
-"""A contract that is newer than today's: one field more in every message, one value in every enum, one arm in every oneof, and an RPC."""
+"""A newer contract than today's: in every message one field more, in every enum a value, in every oneof an arm; and an RPC."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def _grow_message(message: DescriptorProto) -> None:
         arm = _field(name, number, of)
         arm.oneof_index = index
         # the fields of a oneof stand together
-        last = max(at for at, f in enumerate(message.field) if f.HasField("oneof_index") and f.oneof_index == index)
+        last = max(
+            at for at, f in enumerate(message.field) if f.HasField("oneof_index") and f.oneof_index == index
+        )
         message.field.insert(last + 1, arm)
     message.field.append(_field("later", LATER))
 

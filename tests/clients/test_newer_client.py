@@ -1,4 +1,4 @@
-"""A client of a newer contract at today's server: in a hook definition nothing is ever dropped, elsewhere what is not known is ignored.
+"""A client of a newer contract at today's server: nothing is dropped in hook definitions, unknown fields elsewhere are ignored.
 
 See docs/compatibility.md.
 """
@@ -171,7 +171,11 @@ async def test_a_piece_of_an_upload_that_is_not_known_is_refused_and_nothing_is_
 ) -> None:
     draft = await archive.draft(await archive.convention())
     piece = newer.contract.message("UploadFileRequest")
-    pieces = [piece(header={"parent": draft, "file_name": "a.sh"}), piece(later_arm="more"), piece(chunk=b"x")]
+    pieces = [
+        piece(header={"parent": draft, "file_name": "a.sh"}),
+        piece(later_arm="more"),
+        piece(chunk=b"x"),
+    ]
     error = await refusal(newer.ask("DepositionService/UploadFile", *pieces))
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert [file async for file in archive.client.list_files(draft)] == []
