@@ -209,8 +209,8 @@ impl Road {
         while pages.len() < 2 {
             let page = client.query_features(within(60, request.clone())).await?.into_inner();
             names = page.columns.into_iter().map(|column| column.name).collect();
-            let rows = page.rows.into_iter().map(|row| row.values.into_iter().map(json_value).collect::<Vec<_>>());
-            pages.push(rows.collect::<Vec<_>>());
+            let rows = page.rows.into_iter().map(|row| row.values.into_iter().map(json_value).collect::<Result<Vec<_>>>());
+            pages.push(rows.collect::<Result<Vec<_>>>()?);
             if page.next_page_token.is_empty() {
                 break; // the last page
             }

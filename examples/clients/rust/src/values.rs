@@ -1,5 +1,6 @@
 //! Enums, kinds of events and values of rows, by name and as JSON; and what becomes of those that a newer server sends.
 
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 
 use crate::contract::{self, RunEvent};
@@ -28,16 +29,17 @@ pub fn kind_name(event: &RunEvent) -> Option<&'static str> {
     })
 }
 
-/// A value of a row as JSON.
-pub fn json_value(value: contract::Value) -> Value {
+/// A value of a row as JSON. `None` is a kind of a newer server, and not null, which is a kind of its own.
+pub fn json_value(value: contract::Value) -> Result<Value> {
     use contract::value::Kind;
-    match value.kind {
-        None | Some(Kind::Null(_)) => Value::Null,
+    Ok(match value.kind {
+        None => bail!("a value of a kind that this client does not know"),
+        Some(Kind::Null(_)) => Value::Null,
         Some(Kind::Number(number)) => json!(number),
         Some(Kind::Integer(integer)) => json!(integer),
         Some(Kind::Boolean(boolean)) => json!(boolean),
         Some(Kind::Text(text) | Kind::Date(text) | Kind::Uuid(text)) => json!(text),
         Some(Kind::Timestamp(instant)) => json!(instant.to_string()),
-        Some(Kind::Json(text)) => serde_json::from_str(&text).unwrap_or(Value::Null),
-    }
+        Some(Kind::Json(text)) => serde_json::from_str(&text)?,
+    })
 }
