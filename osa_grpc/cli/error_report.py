@@ -9,7 +9,7 @@ import grpc
 from osa_grpc.cli import exit_codes
 from osa_grpc.cli.output import as_json as proto_as_json
 from osa_grpc.cli.output import compact_json
-from osa_grpc.client import DownloadError, OsaRpcError, UploadError, WatchGapError
+from osa_grpc.client import DownloadError, OsaRpcError, UnknownKindError, UploadError, WatchGapError
 from osa_grpc.domain.errors import InvalidRequestError
 from osa_grpc.wire import pb
 
@@ -35,7 +35,7 @@ def report(error: Exception, *, as_json: bool) -> int | None:
             fields = {"code": "DEADLINE_EXCEEDED", "reason": "", "message": text}
             lines = [f"DEADLINE_EXCEEDED: {text}"]
             code = exit_codes.DEADLINE
-        case UploadError() | DownloadError() | WatchGapError() | OSError():
+        case UploadError() | DownloadError() | WatchGapError() | UnknownKindError() | OSError():
             fields = {"code": "UNKNOWN", "reason": "", "message": str(error)}
             lines = [str(error)]
             code = exit_codes.UNEXPECTED

@@ -37,6 +37,7 @@ _OF_STATUS: Final = {
 }
 
 _OF_RUN: Final[dict[int, int]] = {
+    pb.RUN_STATE_COMPLETED: OK,
     pb.RUN_STATE_REJECTED: REJECTED,
     pb.RUN_STATE_FAILED: FAILED,
     pb.RUN_STATE_CANCELLED: CANCELLED,
@@ -50,5 +51,8 @@ def of_status(code: grpc.StatusCode) -> int:
 
 
 def of_run(state: int) -> int:
-    """Return the exit code for a run that was followed: for its end, or the review that it waits for."""
-    return _OF_RUN.get(state, OK)
+    """Return the exit code for a run that was followed: for its end, or the review that it waits for.
+
+    An end of a newer contract is not taken for success.
+    """
+    return _OF_RUN.get(state, UNEXPECTED)

@@ -80,5 +80,11 @@ def cause_text(failure: pb.Failure) -> str:
 
 def review_text(decision: int, reason: str) -> str:
     """Return what a person decided, in one line."""
-    word = "approved" if decision == pb.REVIEW_DECISION_APPROVE else "rejected"
+    match decision:
+        case pb.REVIEW_DECISION_APPROVE:
+            word = "approved"
+        case pb.REVIEW_DECISION_REJECT:
+            word = "rejected"
+        case _:
+            word = enum_word(pb.ReviewDecision, decision)
     return f"{word} by a person" + (f": {reason}" if reason else "")

@@ -6,7 +6,7 @@ from osa_grpc.client.client import Client
 from osa_grpc.client.file_download import DownloadError
 from osa_grpc.client.log_reading import LogPiece
 from osa_grpc.client.resumption import Interruption
-from osa_grpc.client.rows import QueryPage, RowValue
+from osa_grpc.client.rows import QueryPage, RowValue, UnknownKindError
 from osa_grpc.client.run_watch import WatchGapError
 from osa_grpc.client.uploading import UploadError
 from osa_grpc.wire.rpc_error import OsaRpcError
@@ -21,6 +21,7 @@ __all__ = [
     "OsaRpcError",
     "QueryPage",
     "RowValue",
+    "UnknownKindError",
     "UploadError",
     "WatchGapError",
 ]

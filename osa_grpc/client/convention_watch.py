@@ -10,7 +10,7 @@ _FINAL = frozenset({pb.CONVENTION_STATE_READY, pb.CONVENTION_STATE_FAILED})
 
 
 class ConventionWatch:
-    """A `ResumableStream` of a convention's states; ends after READY or FAILED. A state may come again after a resume."""
+    """A `ResumableStream` of a convention's states, up to READY or FAILED. A state may come again after a resume."""
 
     def __init__(self, *, name: str, resumption: Resumption) -> None:
         self._name = name
@@ -35,11 +35,13 @@ class ConventionWatch:
         return False
 
     def ended(self) -> float | None:
-        """It is over once READY or FAILED was seen."""
-        return None if self._is_final() else self._resumption.seconds_after_closing(0.0)
+        """It is over, also after a state of a newer contract, unless the last that was seen cannot be the last."""
+        if self._last is None or self._last.state == pb.CONVENTION_STATE_PENDING:
+            return self._resumption.seconds_after_closing(0.0)
+        return None
 
     def interrupted(self, error: OsaRpcError) -> float | None:
-        """The same, but for errors that stay."""
+        """After READY or FAILED nothing is missing; before, the watch goes on if it can."""
         return None if self._is_final() else self._resumption.seconds_after_error(error)
 
     def _is_final(self) -> bool:

@@ -13,6 +13,10 @@ RowValue = str | float | int | bool | datetime | date | UUID | list[Any] | dict[
 """What a column holds: JSON columns give lists and dicts, instants are in UTC."""
 
 
+class UnknownKindError(ValueError):
+    """A value is of a kind that only a newer client knows. The other columns can still be asked for."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class QueryPage:
     """A page of rows."""
@@ -42,7 +46,7 @@ def value_from_proto(value: pb.Value) -> RowValue:  # noqa: C901 - one case for 
     """Read one value.
 
     Raises:
-        ValueError: it is of a kind that this client does not know.
+        UnknownKindError: it is of a kind that this client does not know.
     """
     match value.WhichOneof("kind"):
         case "null":
@@ -65,6 +69,8 @@ def value_from_proto(value: pb.Value) -> RowValue:  # noqa: C901 - one case for 
             parsed: list[Any] | dict[str, Any] = json.loads(value.json)
             return parsed
         case None:
-            raise ValueError("a value of a kind that this client does not know: a newer client is needed")
+            raise UnknownKindError(
+                "a value of a kind that this client does not know: a newer client is needed"
+            )
         case unhandled:
             assert_never(unhandled)
