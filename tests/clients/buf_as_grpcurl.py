@@ -59,7 +59,7 @@ def call(command: list[str]) -> int:
             told = grpcurls_words(json.loads(done.stderr))
         except ValueError:
             told = done.stderr
-        print(told, flush=True)  # noqa: T201 - a program
+        print(told, file=sys.stderr)  # noqa: T201 - a program
     return done.returncode
 
 

@@ -125,7 +125,7 @@ async def follow(
         output = await terminal.run(command)
         if not writes:
             found, wanted = (form_of(_without(unless_line, said)) for said in (output, step.shown))
-            assert found == wanted, step.command
+            assert f"{command}\n{found}" == f"{command}\n{wanted}"
         terminal.learn(step.shown, output)
         printed.append(Step(command, output))
     if writes:
