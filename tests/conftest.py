@@ -12,6 +12,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 pytest_plugins = [
     "tests.fixtures.archive",
     "tests.fixtures.engine",
+    "tests.fixtures.go_programs",
     "tests.fixtures.hooks",
     "tests.fixtures.postgres",
     "tests.fixtures.registry",

@@ -1,7 +1,7 @@
 """What lists of resources can be filtered and sorted by: their fields, as the contract calls them.
 
 The language is that of feature tables (`filtering`). A field with a resource's name is compared with whole names, an enum with its
-values' words, without their prefix.
+values' words: `COMPLETED` or, as answers show it, `RUN_STATE_COMPLETED`.
 """
 
 from collections.abc import Sequence
@@ -50,8 +50,15 @@ def _name(column: str, kind: ResourceKind, *, required: bool = True) -> QueryCol
     return QueryColumn(name=column, type=ColumnType.TEXT, system=True, required=required, resource=kind)
 
 
-def _word(column: str, words: type[StrEnum], *, required: bool = True) -> QueryColumn:
-    return QueryColumn(name=column, type=ColumnType.TEXT, system=True, required=required, words=tuple(words))
+def _word(column: str, words: type[StrEnum], prefix: str, *, required: bool = True) -> QueryColumn:
+    return QueryColumn(
+        name=column,
+        type=ColumnType.TEXT,
+        system=True,
+        required=required,
+        words=tuple(words),
+        word_prefix=prefix,
+    )
 
 
 def _text(column: str, *, required: bool = True, is_short: bool = True) -> QueryColumn:
@@ -68,12 +75,12 @@ def _time(column: str, *, required: bool = True) -> QueryColumn:
 
 RUN_COLUMNS: Final = (
     _name("name", ResourceKind.RUN),
-    _word("state", RunState),
+    _word("state", RunState, "RUN_STATE_"),
     _name("convention", ResourceKind.CONVENTION),
     _name("deposition", ResourceKind.DEPOSITION),
     _name("retry_of", ResourceKind.RUN, required=False),
     _name("record", ResourceKind.RECORD, required=False),
-    _word("failure_kind", FailureKind, required=False),
+    _word("failure_kind", FailureKind, "FAILURE_KIND_", required=False),
     _text("rejection_reason", required=False, is_short=False),
     _time("create_time"),
     _time("start_time", required=False),
@@ -82,7 +89,7 @@ RUN_COLUMNS: Final = (
 
 DEPOSITION_COLUMNS: Final = (
     _name("name", ResourceKind.DEPOSITION),
-    _word("state", DepositionState),
+    _word("state", DepositionState, "DEPOSITION_STATE_"),
     _name("convention", ResourceKind.CONVENTION),
     _name("run", ResourceKind.RUN, required=False),
     _name("record", ResourceKind.RECORD, required=False),
@@ -107,7 +114,7 @@ DELIVERY_COLUMNS: Final = (
     _text("event_type"),
     _text("subject"),
     _text("handler"),
-    _word("state", DeliveryState),
+    _word("state", DeliveryState, "DELIVERY_STATE_"),
     _count("attempts"),
     _text("last_error", required=False, is_short=False),
     _time("create_time"),

@@ -40,13 +40,15 @@ def literal_value(column: QueryColumn, text: str, *, quoted: bool, is_whole: boo
     """Return the value that a literal means for a column.
 
     Numbers, true and false are written without quotes; times, dates and UUIDs as one likes. For JSON the literal's own form says
-    what it is. A column of names is compared with whole ones, but may contain anything.
+    what it is. A column of names is compared with whole ones, but may contain anything. A word may have its prefix.
 
     Raises:
         ValueError: it is not a value of such a column.
     """
-    if column.words and text not in column.words:
-        raise ValueError("another word")
+    if column.words:
+        text = text.removeprefix(column.word_prefix)
+        if text not in column.words:
+            raise ValueError("another word")
     if column.resource is not None and is_whole:
         name_parts(column.resource, text)
     return _typed(column.type, text, quoted=quoted)

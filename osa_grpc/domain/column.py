@@ -106,6 +106,8 @@ class QueryColumn(Value):
     unit: str = ""
     words: tuple[str, ...] = ()
     """All that a text may be, where it is one of a few words."""
+    word_prefix: str = ""
+    """What the contract's names of those words begin with; may be written before a word."""
     resource: ResourceKind | None = None
     """What a text is the name of."""
 

@@ -39,7 +39,7 @@ class Deposition(Value):
     @property
     def etag(self) -> str:
         """Changes whenever the deposition or its files change."""
-        return f'"{self.revision}"'
+        return str(self.revision)
 
 
 class DepositionFile(Value):

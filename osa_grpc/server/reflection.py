@@ -1,14 +1,23 @@
-"""Reflection, as v1alpha and as v1: grpcio-reflection ships v1alpha only, and v1 has the same messages under another name."""
+"""Reflection, as v1alpha and as v1: grpcio-reflection ships v1alpha only, and v1 has the same messages under another name.
 
-from collections.abc import Sequence
+What Python's descriptors leave out is filled in: the fields' JSON names. Without them tools show `create_time` where they would
+show `createTime` if they had read the .proto files.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import grpc
 import grpc.aio
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import _async, reflection_pb2, reflection_pb2_grpc
-from grpc_reflection.v1alpha._base import BaseReflectionServicer
+
+from osa_grpc.wire import pb
 
 V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
 V1: Final = "grpc.reflection.v1.ServerReflection"
@@ -16,33 +25,85 @@ _METHOD: Final = "ServerReflectionInfo"
 
 
 class Reflection(_async.ReflectionServicer):  # type: ignore[misc] # untyped upstream
-    """Answers what services there are. Knows of v1, and finds methods by name (`ghz` asks so), which the base does not."""
-
-    def __init__(self, services: Sequence[str]) -> None:
-        super().__init__(services)
-        self._v1: Final = BaseReflectionServicer((), pool=_v1_pool())
-
-    def _file_by_filename(self, request: Any, filename: str) -> Any:  # noqa: ANN401 - untyped upstream
-        response = super()._file_by_filename(request, filename)
-        if response.HasField("error_response"):
-            return self._v1._file_by_filename(request, filename)  # noqa: SLF001 - upstream has no other way in
-        return response
+    """Answers what services there are. Finds methods by name (`ghz` asks so), which the base does not."""
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:  # noqa: ANN401 - untyped upstream
         response = super()._file_containing_symbol(request, fully_qualified_name)
-        for name in (fully_qualified_name, fully_qualified_name.rpartition(".")[0]):
-            if not response.HasField("error_response"):
-                break
-            response = super()._file_containing_symbol(request, name)
-            if response.HasField("error_response"):
-                response = self._v1._file_containing_symbol(request, name)  # noqa: SLF001 - upstream has no other way in
+        if response.HasField("error_response"):
+            return super()._file_containing_symbol(request, fully_qualified_name.rpartition(".")[0])
         return response
 
 
-def _v1_pool() -> DescriptorPool:
-    """Return a pool of its own with the v1 file: v1alpha's under its other name."""
-    file = FileDescriptorProto()
-    reflection_pb2.DESCRIPTOR.CopyToProto(file)
+def add_reflection(
+    server: grpc.aio.Server, services: Sequence[str], versions: Sequence[str] = (V1ALPHA, V1)
+) -> None:
+    """Mount reflection; it tells of `services`, of itself, and of all that error details are made of.
+
+    Both versions, unless told otherwise: most servers have one of them only, and tools must find their way with either.
+    """
+    told = [*services, *versions]
+    servicer = Reflection(told, pool=_pool_of(_files_of(services)))
+    if V1ALPHA in versions:
+        reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
+    if V1 in versions:
+        handler = grpc.stream_stream_rpc_method_handler(
+            servicer.ServerReflectionInfo,
+            request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+            response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+        )
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, {_METHOD: handler}),))
+
+
+def _files_of(services: Sequence[str]) -> Iterable[FileDescriptor]:
+    known = descriptor_pool.Default()
+    yield from (known.FindFileContainingSymbol(service) for service in services)
+    yield from (*pb.FILES, error_details_pb2.DESCRIPTOR, status_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)
+
+
+def _pool_of(files: Iterable[FileDescriptor]) -> DescriptorPool:
+    """Return a pool with the files, all they import, and v1 of reflection."""
+    pool = DescriptorPool()
+    added = set[str]()
+
+    def add(file: FileDescriptor) -> None:
+        if file.name in added:
+            return
+        added.add(file.name)
+        for imported in file.dependencies:
+            add(imported)
+        pool.Add(_with_json_names(_proto_of(file)))
+
+    for file in files:
+        add(file)
+    pool.Add(_with_json_names(_v1_of(_proto_of(reflection_pb2.DESCRIPTOR))))
+    return pool
+
+
+def _proto_of(file: FileDescriptor) -> FileDescriptorProto:
+    proto = FileDescriptorProto()
+    file.CopyToProto(proto)
+    return proto
+
+
+def _with_json_names(file: FileDescriptorProto) -> FileDescriptorProto:
+    """Fill in the names that protoc gives to whoever asks protoc."""
+
+    def fill(messages: Iterable[DescriptorProto]) -> None:
+        for message in messages:
+            for field in message.field:
+                field.json_name = field.json_name or _json_name(field.name)
+            fill(message.nested_type)
+
+    fill(file.message_type)
+    return file
+
+
+def _json_name(name: str) -> str:
+    return re.sub("_+(.?)", lambda match: match[1].upper(), name)
+
+
+def _v1_of(file: FileDescriptorProto) -> FileDescriptorProto:
+    """Return v1's file: v1alpha's under its other name."""
     file.name = "grpc/reflection/v1/reflection.proto"
     file.package = "grpc.reflection.v1"
     for message in file.message_type:
@@ -52,18 +113,4 @@ def _v1_pool() -> DescriptorPool:
     for method in file.service[0].method:
         method.input_type = method.input_type.replace(".v1alpha.", ".v1.")
         method.output_type = method.output_type.replace(".v1alpha.", ".v1.")
-    pool = DescriptorPool()
-    pool.Add(file)
-    return pool
-
-
-def add_reflection(server: grpc.aio.Server, services: Sequence[str]) -> None:
-    """Mount both versions; both tell of `services` and of themselves."""
-    servicer = Reflection([*services, V1ALPHA, V1])
-    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
-    handler = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, {_METHOD: handler}),))
+    return file

@@ -120,7 +120,7 @@ def deposition_from_proto(msg: pb.Deposition, *, at: FieldPath = _AT) -> Deposit
     values: dict[str, Any] = {
         "file_count": msg.file_count,
         "rejection_reason": msg.rejection_reason or None,
-        "revision": msg.etag.strip('"'),
+        "revision": msg.etag,
         "created_at": timestamp_from_proto(msg.create_time),
         "updated_at": timestamp_from_proto(msg.update_time),
     }

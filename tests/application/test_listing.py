@@ -13,6 +13,7 @@ from osa_grpc.domain.column import QueryColumn
 from osa_grpc.domain.errors import InvalidRequestError
 from osa_grpc.domain.filter import Comparison, Contains, Filter, Operator
 from osa_grpc.domain.names import ResourceKind, name_parts
+from osa_grpc.wire import pb
 
 ID = "6f1c4a52-6a1f-4f1e-9d7e-0f7b6d5f0a11"
 LISTS = (RUN_COLUMNS, DEPOSITION_COLUMNS, RECORD_COLUMNS, DELIVERY_COLUMNS)
@@ -45,6 +46,16 @@ def test_every_word_of_an_enum_is_read_with_and_without_quotes(
         equal = Comparison(column=column, operator=Operator.EQUAL, value=word)
         assert read(columns, f"{column.name} = {word}") == read(columns, f'{column.name} = "{word}"') == equal
         assert read(columns, f"{column.name}:{word}") == Contains(column=column, value=word)
+
+
+@pytest.mark.parametrize(("columns", "column"), WORDS)
+def test_a_word_may_be_written_as_answers_show_it(
+    columns: tuple[QueryColumn, ...], column: QueryColumn
+) -> None:
+    for word in column.words:
+        shown = f"{column.word_prefix}{word}"
+        assert hasattr(pb, shown)
+        assert read(columns, f"{column.name} = {shown}") == read(columns, f"{column.name} = {word}")
 
 
 @pytest.mark.parametrize(("columns", "column"), WORDS)

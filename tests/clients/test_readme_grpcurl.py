@@ -1,9 +1,8 @@
 """The README's grpcurl session, line by line, with a real grpcurl at a real server with the example's data.
 
-`OSA_WRITE_README=1` writes what the commands print into the README instead of comparing.
+`OSA_WRITE_DOCUMENTS=1` writes what the commands print into the README instead of comparing.
 """
 
-import asyncio
 import json
 import os
 import sys
@@ -15,12 +14,10 @@ from osa_grpc.cli.conventions import convention_from_json
 from osa_grpc.client import Client
 from osa_grpc.runtimes.hook_image import build_hook_image
 from osa_grpc.server.app import Started
-from tests.clients.grpcurl_session import Step, Terminal, form_of, steps_of
+from tests.clients.grpcurl_session import Terminal, follow
 from tests.fixtures.documents import ROOT
 
 EXAMPLE = ROOT / "examples" / "pdb-structures"
-BEGIN = "<!-- grpcurl session -->\n```console\n"
-END = "```\n<!-- end of grpcurl session -->"
 
 
 @pytest.fixture
@@ -45,19 +42,6 @@ async def loaded(server: Started, client: Client) -> Started:
 
 @pytest.mark.timeout(300)
 async def test_the_grpcurl_session_of_the_readme_is_what_a_terminal_shows(loaded: Started) -> None:
-    readme = ROOT / "README.md"
-    before, rest = (await asyncio.to_thread(readme.read_text)).split(BEGIN)
-    session, after = rest.split(END)
-    terminal = Terminal(address=loaded.address, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    printed = []
-    for step in steps_of(session):
-        command = terminal.given(step.command)
-        output = await terminal.run(command)
-        if "OSA_WRITE_README" not in os.environ:
-            assert form_of(output) == form_of(step.shown), step.command
-        terminal.learn(step.shown, output)
-        printed.append(Step(command, output))
-    assert printed
-    if "OSA_WRITE_README" in os.environ:
-        written = "".join(f"$ {step.command}\n{step.shown}\n" for step in printed)
-        await asyncio.to_thread(readme.write_text, before + BEGIN + written + END + after)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    terminal = Terminal(address=loaded.address, environment={"PATH": path}, folder=ROOT)
+    await follow(ROOT / "README.md", terminal)

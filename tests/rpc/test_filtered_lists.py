@@ -26,6 +26,7 @@ async def test_runs_are_found_by_how_they_ended(archive: Archive) -> None:
     list_runs = archive.client.list_runs
 
     assert await names(list_runs(filter="state = COMPLETED")) == [passed.name]
+    assert await names(list_runs(filter="state = RUN_STATE_COMPLETED")) == [passed.name]
     assert await names(list_runs(filter="NOT state = COMPLETED")) == [rejected.name, failed.name]
     assert await names(list_runs(filter="state = FAILED OR state = REJECTED", order_by="end_time")) == [
         failed.name,
@@ -99,7 +100,7 @@ async def test_pages_go_on_by_any_order_while_more_comes(archive: Archive) -> No
     ("query", "field", "reason", "says"),
     [
         ({"filter": "state = LOST"}, "filter", "INVALID_FILTER", "expected one of"),
-        ({"filter": "state = RUN_STATE_FAILED"}, "filter", "INVALID_FILTER", "expected one of"),
+        ({"filter": "state = DELIVERY_STATE_DEAD"}, "filter", "INVALID_FILTER", "expected one of"),
         ({"filter": "status = FAILED"}, "filter", "UNKNOWN_COLUMN", "did you mean state?"),
         ({"filter": 'convention = "shapes@1.0.0"'}, "filter", "INVALID_FILTER", "conventions/{id}@{version}"),
         ({"filter": "create_time > yesterday"}, "filter", "INVALID_FILTER", "expected a time"),
