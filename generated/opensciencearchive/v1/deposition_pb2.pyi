@@ -140,7 +140,9 @@ class DepositionFile(_message.Message):
     name: _builtins.str
     """`depositions/{id}/files/{file_name}`."""
     file_name: _builtins.str
-    """Its name, unique in the deposition: 1 to 255 bytes of UTF-8, no `/`, no control characters, not starting with a dot."""
+    """Its name, unique in the deposition: 1 to 255 bytes of UTF-8, no `/`, no `\\`, no control,
+    formatting or line-separating characters (Unicode's Cc, Cf, Zl, Zp), not starting with a dot.
+    """
     size_bytes: _builtins.int
     """Its size, in bytes."""
     sha256: _builtins.str
