@@ -4,31 +4,18 @@ What a request id was answered with is stored in the transaction of the change i
 """
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from osa_grpc.application.storage_ports import Storage, StoredAnswer, Transaction
 from osa_grpc.domain.errors import InvalidRequestError, Violation
 from osa_grpc.domain.field_path import FieldPath
 
-MAX_REQUEST_ID_LENGTH = 128
+MAX_REQUEST_ID_LENGTH: Final = 128
+REQUEST_ID: Final = FieldPath("request_id")
 
 
-async def answer_once(
-    storage: Storage,
-    *,
-    method: str,
-    request_id: str,
-    fingerprint: bytes,
-    act: Callable[[Transaction], Awaitable[bytes]],
-) -> bytes:
-    """Do what is asked and return the answer; or, if the request id was answered before, that answer, and do nothing.
-
-    `fingerprint` stands for the request's content. An empty `request_id` makes no promise.
-    Concurrent calls with one id wait for each other.
-
-    Raises:
-        InvalidRequestError: the id was used for another request (`REQUEST_ID_REUSED`), or is too long.
-    """
-    at = FieldPath("request_id")
+def check_request_id(request_id: str, *, at: FieldPath = REQUEST_ID) -> None:
+    """Raise InvalidRequestError if it can be no request id."""
     if len(request_id) > MAX_REQUEST_ID_LENGTH or "\x00" in request_id:
         raise InvalidRequestError(
             [
@@ -39,6 +26,26 @@ async def answer_once(
                 )
             ]
         )
+
+
+async def answer_once(
+    storage: Storage,
+    *,
+    method: str,
+    request_id: str,
+    fingerprint: bytes,
+    act: Callable[[Transaction], Awaitable[bytes]],
+    at: FieldPath = REQUEST_ID,
+) -> bytes:
+    """Do what is asked and return the answer; or, if the request id was answered before, that answer, and do nothing.
+
+    `fingerprint` stands for the request's content; `at` is where the request has its id. An empty `request_id` makes no promise.
+    Concurrent calls with one id wait for each other.
+
+    Raises:
+        InvalidRequestError: the id was used for another request (`REQUEST_ID_REUSED`), or can be none.
+    """
+    check_request_id(request_id, at=at)
     async with storage.transaction() as tx:
         if not request_id:
             return await act(tx)

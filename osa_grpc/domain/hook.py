@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Discriminator, Field, JsonValue, StringConstraints, Tag, model_validator
 
-from osa_grpc.domain.column import RESERVED_COLUMN_NAMES, ColumnDef, PlainText
+from osa_grpc.domain.column import RESERVED_COLUMN_NAMES, ColumnDef
 from osa_grpc.domain.names import PgIdentifier
 from osa_grpc.domain.value import Value
 
@@ -74,7 +74,9 @@ class OciLimits(Value):
         return Decimal(self.cpu)
 
 
-ImageName = Annotated[PlainText, StringConstraints(min_length=1, max_length=512, pattern=r"^[^\s@]+$")]
+ImageName = Annotated[str, StringConstraints(min_length=1, max_length=512, pattern=r"^[!-?A-~]+$")]
+"""Where an image can be pulled from: ASCII without spaces and, because what runs is decided by a digest of its own, without `@`."""
+
 Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 

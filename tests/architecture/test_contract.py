@@ -1,15 +1,10 @@
 """The contract, read from its descriptors: everything is explained, and every arm of a oneof is there all the way down."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-import google.rpc
 import pytest
 from google.protobuf.descriptor import MethodDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet, MethodOptions
+from google.protobuf.descriptor_pb2 import MethodOptions
 
 from osa_grpc.domain.column import ColumnType
 from osa_grpc.domain.errors import InvalidRequestError
@@ -20,8 +15,8 @@ from osa_grpc.domain.run_event import RunEventKind
 from osa_grpc.server import app
 from osa_grpc.wire import pb
 from osa_grpc.wire.hook_codec import hook_from_proto
+from tests.fixtures.contract_sources import comments, contract_files
 
-ROOT = Path(__file__).parents[2]
 READS = ("Get", "List", "Watch", "Read", "Query", "Download")
 
 METHODS = [
@@ -30,69 +25,24 @@ METHODS = [
 by_name = pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name.split(".", 2)[2])
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> list[FileDescriptorProto]:
-    """The contract's files as protoc reads them, comments included."""
-    target = tmp_path_factory.mktemp("contract") / "contract.binpb"
-    protos = sorted(str(path) for path in (ROOT / "proto").rglob("*.proto"))
-    imports = Path(next(iter(google.rpc.__path__))).parents[1]
-    subprocess.run(
-        [
-            sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"-I{imports}",
-            "--include_source_info", f"--descriptor_set_out={target}", *protos,
-        ],
-        check=True,
-    )  # fmt: skip
-    return list(FileDescriptorSet.FromString(target.read_bytes()).file)
+def test_everything_in_the_contract_has_a_comment() -> None:
+    explained = [entry for file in contract_files() for entry in comments(file).items()]
+    assert [name for name, text in explained if len(text) < len("Why.")] == []
+    assert len(explained) > 300, "the walk found the contract"
 
 
-def _elements(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
-    """Yield the source path (see descriptor.proto, SourceCodeInfo) and the name of all that wants a comment."""
-    for i, message in enumerate(file.message_type):
-        yield (4, i), message.name
-        for j, field in enumerate(message.field):
-            yield (4, i, 2, j), f"{message.name}.{field.name}"
-        real_oneofs = len(message.oneof_decl) - sum(field.proto3_optional for field in message.field)
-        for j, oneof in enumerate(message.oneof_decl[:real_oneofs]):
-            yield (4, i, 8, j), f"{message.name}.{oneof.name}"
-    for i, enum in enumerate(file.enum_type):
-        yield (5, i), enum.name
-        for j, value in enumerate(enum.value):
-            yield (5, i, 2, j), f"{enum.name}.{value.name}"
-    for i, service in enumerate(file.service):
-        yield (6, i), service.name
-        for j, method in enumerate(service.method):
-            yield (6, i, 2, j), f"{service.name}.{method.name}"
-
-
-def test_everything_in_the_contract_has_a_comment(files: list[FileDescriptorProto]) -> None:
-    bare = []
-    count = 0
-    for file in files:
-        comments = {
-            tuple(place.path): place.leading_comments.strip() for place in file.source_code_info.location
-        }
-        for path, name in _elements(file):
-            count += 1
-            if len(comments.get(path, "")) < len("Why."):
-                bare.append(name)
-    assert bare == []
-    assert count > 300, "the walk found the contract"
-
-
-def test_nothing_in_the_contract_is_nested_where_the_comment_test_does_not_look(
-    files: list[FileDescriptorProto],
-) -> None:
+def test_nothing_in_the_contract_is_nested_where_the_comment_test_does_not_look() -> None:
     nested = [
         message.name
-        for file in files
+        for file in contract_files()
         for message in file.message_type
         if message.enum_type or [n for n in message.nested_type if not n.options.map_entry]
     ]
     assert nested == []
 
 
-def test_no_two_java_classes_of_the_contract_have_one_name(files: list[FileDescriptorProto]) -> None:
+def test_no_two_java_classes_of_the_contract_have_one_name() -> None:
+    files = contract_files()
     classes = [file.options.java_outer_classname for file in files]
     classes += [message.name for file in files for message in file.message_type]
     classes += [enum.name for file in files for enum in file.enum_type]
@@ -101,8 +51,8 @@ def test_no_two_java_classes_of_the_contract_have_one_name(files: list[FileDescr
     assert len({name.lower() for name in classes}) == len(classes), "also on a file system that has one case"
 
 
-def test_the_python_knows_every_file_of_the_contract(files: list[FileDescriptorProto]) -> None:
-    assert {file.name for file in files} == {file.name for file in pb.FILES}
+def test_the_python_knows_every_file_of_the_contract() -> None:
+    assert {file.name for file in contract_files()} == {file.name for file in pb.FILES}
 
 
 def _members(union: Any) -> list[Any]:

@@ -80,12 +80,14 @@ class ListDeliveriesRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
     filter: _builtins.str
-    """Which ones (https://google.aip.dev/160), for example `state = "DEAD"`; at most 8192 characters. The fields are `name`,
-    `event_type`, `subject`, `handler`, `state`, `attempts`, `last_error`, `create_time`, `update_time` and `next_attempt_time`.
-    The grammar is in docs/filters.md.
+    """Which ones (https://google.aip.dev/160), for example `state = "DEAD"`; at most 8192 characters without NUL. The fields are
+    `name`, `event_type`, `subject`, `handler`, `state`, `attempts`, `last_error`, `create_time`, `update_time` and
+    `next_attempt_time`. The grammar is in docs/filters.md.
     """
     order_by: _builtins.str
-    """In which order (https://google.aip.dev/132), for example `update_time desc`. Default: the newest first."""
+    """In which order (https://google.aip.dev/132), for example `update_time desc`; at most 2048 characters. Default: the newest
+    first.
+    """
     def __init__(
         self,
         *,
@@ -141,8 +143,8 @@ class RetryDeliveryRequest(_message.Message):
     name: _builtins.str
     """`deliveries/{number}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,
@@ -193,8 +195,8 @@ class DiscardDeliveryRequest(_message.Message):
     name: _builtins.str
     """`deliveries/{number}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,

@@ -98,11 +98,13 @@ class Convention(_message.Message):
     srn: _builtins.str
     """Its federated identity, `urn:osa:{domain}:conv:{id}@{version}`."""
     title: _builtins.str
-    """A title for people; 1 to 256 characters."""
+    """A title for people; 1 to 256 characters without NUL."""
     description: _builtins.str
-    """What is accepted and why, for people; at most 16384 characters."""
+    """What is accepted and why, for people; at most 16384 characters without NUL."""
     version: _builtins.str
-    """A semantic version (https://semver.org), for example `1.0.0`; at most 64 characters. Each version is a convention of its own."""
+    """A semantic version (https://semver.org), for example `1.0.0`: its three numbers have at most 9 digits each, all of it at most
+    64 characters. Each version is a convention of its own.
+    """
     state: Global___ConventionState.ValueType
     """Whether it can be used."""
     review: Global___ReviewMode.ValueType
@@ -174,13 +176,13 @@ class FileRequirements(_message.Message):
     min_count: _builtins.int
     """At least so many files; 0 to 10000. Default 1."""
     max_count: _builtins.int
-    """At most so many files; `min_count` to 10000, and at least 1. Default 1000."""
+    """At most so many files; 1 to 10000, and not below `min_count`. Default 1000."""
     max_size_bytes: _builtins.int
     """At most so many bytes for one file; 1 to 2^40. Default 2^33 (8 GiB)."""
     @_builtins.property
     def extensions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Accepted endings of file names, each with its dot, for example `.cif` and `.cif.gz`, compared without regard to
-        case; at most 64. Empty: any.
+        case; at most 64 of them, each of 2 to 32 characters without NUL, no `/`, no white space at its end. Empty: any.
         """
 
     def __init__(

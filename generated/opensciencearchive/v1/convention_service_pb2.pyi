@@ -34,8 +34,8 @@ class RegisterConventionRequest(_message.Message):
     validate_only: _builtins.bool
     """Only say whether it would be accepted: answers as the real call would, stores nothing."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     @_builtins.property
     def convention(self) -> _convention_pb2.Convention:

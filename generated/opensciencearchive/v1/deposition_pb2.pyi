@@ -140,8 +140,8 @@ class DepositionFile(_message.Message):
     name: _builtins.str
     """`depositions/{id}/files/{file_name}`."""
     file_name: _builtins.str
-    """Its name, unique in the deposition: 1 to 255 bytes of UTF-8, no slash or backslash, no control or formatting
-    characters, not starting with a dot.
+    """Its name, unique in the deposition: 1 to 255 bytes of UTF-8, no `/`, no `\\`, no control,
+    formatting or line-separating characters (Unicode's Cc, Cf, Zl, Zp), not starting with a dot.
     """
     size_bytes: _builtins.int
     """Its size, in bytes."""

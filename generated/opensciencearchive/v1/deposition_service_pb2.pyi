@@ -30,8 +30,8 @@ class CreateDepositionRequest(_message.Message):
     DEPOSITION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     @_builtins.property
     def deposition(self) -> _deposition_pb2.Deposition:
@@ -85,8 +85,8 @@ class UpdateDepositionRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     @_builtins.property
     def deposition(self) -> _deposition_pb2.Deposition:
@@ -199,12 +199,14 @@ class ListDepositionsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
     filter: _builtins.str
-    """Which ones (https://google.aip.dev/160), for example `state = "DRAFT" AND update_time < "2026-01-01"`; at most 8192
-    characters. The fields are `name`, `state`, `convention`, `run`, `record`, `rejection_reason`, `file_count`, `create_time`
+    """Which ones (https://google.aip.dev/160), for example `state = "DRAFT" AND update_time < "2026-01-01"`; at most 8192 characters
+    without NUL. The fields are `name`, `state`, `convention`, `run`, `record`, `rejection_reason`, `file_count`, `create_time`
     and `update_time`. The grammar is in docs/filters.md.
     """
     order_by: _builtins.str
-    """In which order (https://google.aip.dev/132), for example `update_time desc`. Default: the newest first."""
+    """In which order (https://google.aip.dev/132), for example `update_time desc`; at most 2048 characters. Default: the newest
+    first.
+    """
     def __init__(
         self,
         *,
@@ -263,8 +265,8 @@ class DeleteDepositionRequest(_message.Message):
     etag: _builtins.str
     """If given, the deposition must still have it."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,
@@ -345,14 +347,14 @@ class UploadFileHeader(_message.Message):
     file_name: _builtins.str
     """See `DepositionFile.file_name`. One of the convention's extensions."""
     size_bytes: _builtins.int
-    """The size in bytes, if it is known; the upload is refused if the bytes are more or fewer."""
+    """The size in bytes, from 0, if it is known; the upload is refused if the bytes are more or fewer."""
     sha256: _builtins.str
-    """The SHA-256 of the content, 64 hexadecimal digits, if it is known; the upload is refused if it differs."""
+    """The SHA-256 of the content, `^[0-9A-Fa-f]{64}$`, if it is known; the upload is refused if it differs."""
     media_type: _builtins.str
-    """The media type, for example `chemical/x-mmcif`; at most 255 characters."""
+    """The media type, for example `chemical/x-mmcif`; at most 255 characters without NUL."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     What is compared is this header, and the content's SHA-256.
     """
     def __init__(
@@ -526,8 +528,8 @@ class DeleteFileRequest(_message.Message):
     name: _builtins.str
     """`depositions/{id}/files/{file_name}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,
@@ -574,8 +576,8 @@ class SubmitDepositionRequest(_message.Message):
     etag: _builtins.str
     """If given, the deposition must still have it."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,

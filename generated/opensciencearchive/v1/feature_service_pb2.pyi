@@ -134,12 +134,12 @@ class QueryFeaturesRequest(_message.Message):
     feature_table: _builtins.str
     """`featureTables/{hook}`."""
     filter: _builtins.str
-    """Which rows, in the language of https://google.aip.dev/160 over declared and system columns, for example
-    `resolution < 2.0 AND polymer_type = "protein"`; at most 8192 characters. The grammar is in docs/filters.md. Empty: all.
+    """Which rows, in the language of https://google.aip.dev/160 over declared and system columns, for example `resolution < 2.0 AND
+    polymer_type = "protein"`; at most 8192 characters without NUL. The grammar is in docs/filters.md. Empty: all.
     """
     order_by: _builtins.str
-    """In which order (https://google.aip.dev/132), for example `resolution desc, record_srn`; nulls come last. Rows that tie are
-    ordered by `id`. Empty: by `id`.
+    """In which order (https://google.aip.dev/132), for example `resolution desc, record_srn`; at most 2048 characters; nulls come
+    last. Rows that tie are ordered by `id`. Empty: by `id`.
     """
     page_size: _builtins.int
     """At most so many rows; 1 to 10000, more is taken as 10000. Default (0) 100. A page holds fewer when its bytes would be too

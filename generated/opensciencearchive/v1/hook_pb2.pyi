@@ -143,11 +143,11 @@ class OciConfig(_message.Message):
     CONFIG_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     image: _builtins.str
-    """Where the image can be pulled from, without a digest, for example `registry.example.org/hook:1.2`; 1 to 512 characters.
-    A tag is for people; what runs is decided by `digest` alone.
+    """Where the image can be pulled from, without a digest, for example `registry.example.org/hook:1.2`: ASCII without spaces and
+    `@`, `^[!-?A-~]+$`, 1 to 512 characters. A tag is for people; what runs is decided by `digest` alone.
     """
     digest: _builtins.str
-    """`sha256:` and 64 hexadecimal digits: the manifest digest in the image's registry or, for an image that never left
+    """`^sha256:[0-9a-f]{64}$`: the manifest digest in the image's registry or, for an image that never left
     the server's engine, its image id.
     """
     @_builtins.property
@@ -188,12 +188,12 @@ class OciLimits(_message.Message):
     timeout_seconds: _builtins.int
     """How long it may run, in seconds, 1 to 86400; pulling the image does not count. Default 300."""
     memory: _builtins.str
-    """Memory (swap is off): a positive number and one of the units `k`, `m`, `g` (powers of 1024), at least `6m`, at most
-    `1024g`. Default `2g`. More is ended as out of memory.
+    """Memory (swap is off): a whole number and one of the units `k`, `m`, `g` (powers of 1024), `^[0-9]{1,12}[kmg]$`, at least `6m`,
+    at most `1024g`. Default `2g`. More is ended as out of memory.
     """
     cpu: _builtins.str
-    """Processor cores: a positive decimal number, at least `0.01`, at most `1024`. Default `2.0`. It is clamped to what the engine
-    has; the execution's provenance shows what was given.
+    """Processor cores: a decimal number, `^[0-9]{1,4}(\\.[0-9]{1,3})?$`, at least `0.01`, at most `1024`. Default `2.0`. It is clamped
+    to what the engine has; the execution's provenance shows what was given.
     """
     def __init__(
         self,
@@ -262,8 +262,8 @@ class ColumnDef(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name: `^[a-z][a-z0-9_]{0,62}$`. May not be a system column's (`id`, `record_srn`, `execution_id`, `created_at`, and
-    Postgres's own such as `xmin`).
+    """Its name: `^[a-z][a-z0-9_]{0,62}$`. A table's column may not have a system column's name: `id`, `record_srn`, `execution_id`,
+    `created_at`, and Postgres's own `ctid`, `xmin`, `xmax`, `cmin`, `cmax`, `tableoid`, `oid`.
     """
     json_type: Global___JsonType.ValueType
     """The type of its JSON values."""
@@ -272,10 +272,10 @@ class ColumnDef(_message.Message):
     required: _builtins.bool
     """Whether every row must have a value that is not null."""
     description: _builtins.str
-    """What it means, for people; at most 4096 characters. May change later without a conflict."""
+    """What it means, for people; at most 4096 characters without NUL. May change later without a conflict."""
     unit: _builtins.str
-    """The unit of its values, in UCUM where that has one, for example `Ao` (angstrom); at most 64 characters. May change later
-    without a conflict.
+    """The unit of its values, in UCUM where that has one, for example `Ao` (angstrom); at most 64 characters without NUL. May change
+    later without a conflict.
     """
     def __init__(
         self,

@@ -80,12 +80,12 @@ class ListRecordsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
     filter: _builtins.str
-    """Which ones (https://google.aip.dev/160), for example `convention : "pdb-structures@" AND create_time >= "2026-01-01"`; at
-    most 8192 characters. The fields are `name`, `srn`, `convention`, `deposition`, `run`, `file_count` and `create_time`. The
-    grammar is in docs/filters.md.
+    """Which ones (https://google.aip.dev/160), for example `convention : "pdb-structures@" AND create_time >= "2026-01-01"`; at most
+    8192 characters without NUL. The fields are `name`, `srn`, `convention`, `deposition`, `run`, `file_count` and `create_time`.
+    The grammar is in docs/filters.md.
     """
     order_by: _builtins.str
-    """In which order (https://google.aip.dev/132), for example `create_time`. Default: the newest first."""
+    """In which order (https://google.aip.dev/132), for example `create_time`; at most 2048 characters. Default: the newest first."""
     def __init__(
         self,
         *,

@@ -111,12 +111,12 @@ class ListRunsRequest(_message.Message):
     page_token: _builtins.str
     """`next_page_token` of the page before. INVALID_ARGUMENT `INVALID_PAGE_TOKEN` when it is of something else."""
     filter: _builtins.str
-    """Which ones (https://google.aip.dev/160), for example `state = "FAILED" AND failure_kind = "OOM"`; at most 8192 characters.
-    The fields are `name`, `state`, `convention`, `deposition`, `retry_of`, `record`, `failure_kind`, `rejection_reason`,
-    `create_time`, `start_time` and `end_time`. The grammar is in docs/filters.md.
+    """Which ones (https://google.aip.dev/160), for example `state = "FAILED" AND failure_kind = "OOM"`; at most 8192 characters
+    without NUL. The fields are `name`, `state`, `convention`, `deposition`, `retry_of`, `record`, `failure_kind`,
+    `rejection_reason`, `create_time`, `start_time` and `end_time`. The grammar is in docs/filters.md.
     """
     order_by: _builtins.str
-    """In which order (https://google.aip.dev/132), for example `end_time desc`. Default: the newest first."""
+    """In which order (https://google.aip.dev/132), for example `end_time desc`; at most 2048 characters. Default: the newest first."""
     def __init__(
         self,
         *,
@@ -172,8 +172,8 @@ class CancelRunRequest(_message.Message):
     name: _builtins.str
     """`runs/{id}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,
@@ -224,8 +224,8 @@ class RetryRunRequest(_message.Message):
     name: _builtins.str
     """`runs/{id}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,
@@ -284,10 +284,10 @@ class ReviewRunRequest(_message.Message):
     decision: _run_pb2.ReviewDecision.ValueType
     """What is decided."""
     reason: _builtins.str
-    """Why, for the depositor; at most 4096 characters. Required when rejected."""
+    """Why, for the depositor; at most 4096 characters without NUL. Required when rejected."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters): sent again with the same content it gets
-    the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
+    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
     """
     def __init__(
         self,

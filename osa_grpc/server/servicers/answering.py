@@ -9,9 +9,10 @@ from google.protobuf.message import Message
 
 from osa_grpc.application.listing import parse_selection
 from osa_grpc.application.query_errors import foreign_position
-from osa_grpc.application.requests import answer_once
+from osa_grpc.application.requests import REQUEST_ID, answer_once
 from osa_grpc.application.storage_ports import ListQuery, Page, PageRequest, Storage, Transaction
 from osa_grpc.domain.column import QueryColumn
+from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.position import PositionError
 from osa_grpc.wire import tokens
 from osa_grpc.wire.resource_names import page_size
@@ -69,8 +70,9 @@ async def answer_content(
     content: bytes,
     answer: type[M],
     act: Callable[[Transaction], Awaitable[M]],
+    at: FieldPath = REQUEST_ID,
 ) -> M:
-    """Answer once for a request id and a content."""
+    """Answer once for a request id, which the request has at `at`, and a content."""
 
     async def acted(tx: Transaction) -> bytes:
         return (await act(tx)).SerializeToString()
@@ -81,6 +83,7 @@ async def answer_content(
         request_id=request_id,
         fingerprint=hashlib.sha256(content).digest(),
         act=acted,
+        at=at,
     )
     return answer.FromString(stored)
 

@@ -7,6 +7,7 @@ import grpc.aio
 from osa_grpc.application.convention_watching import ConventionWatching
 from osa_grpc.application.depositing import convention_of
 from osa_grpc.application.registration import register_convention
+from osa_grpc.application.requests import check_request_id
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import Convention
 from osa_grpc.domain.srn import SrnAuthority
@@ -41,6 +42,7 @@ class ConventionServicer(pb.ConventionServiceServicer):
 
         if not request.validate_only:
             return await answer_mutation(self._storage, request, pb.RegisterConventionResponse, act)
+        check_request_id(request.request_id)
         answer = pb.RegisterConventionResponse()
         with suppress(_OnlyValidatedError):
             async with self._storage.transaction() as tx:

@@ -10,6 +10,7 @@ from osa_grpc.application import depositing, uploading
 from osa_grpc.application.depositing import deposition_of
 from osa_grpc.application.listing import DEPOSITION_COLUMNS
 from osa_grpc.application.ports import FileStore
+from osa_grpc.application.requests import check_request_id
 from osa_grpc.application.storage_ports import Storage, Transaction
 from osa_grpc.domain.convention import MAX_FILE_BYTES
 from osa_grpc.domain.deposition import Upload
@@ -39,6 +40,7 @@ from osa_grpc.wire.deposition_codec import (
 from osa_grpc.wire.run_codec import run_to_proto
 
 _UPLOAD: Final = "UploadFile"
+_HEADER: Final = FieldPath("header")
 
 
 class DepositionServicer(pb.DepositionServiceServicer):
@@ -125,6 +127,7 @@ class DepositionServicer(pb.DepositionServiceServicer):
         requests = _coming(request_iterator, at_most=self._idle_upload)
         header = await _header(requests)
         upload = upload_header_from_proto(header)
+        check_request_id(header.request_id, at=_HEADER / "request_id")
         most = await self._check(upload, header.request_id)
         stored = await self._files.put_stream(uploading.within_bounds(_chunks(requests), upload, most))
         if context.done():  # the requests of a client that has gone end like those of one that has finished
@@ -150,6 +153,7 @@ class DepositionServicer(pb.DepositionServiceServicer):
                 content=content.SerializeToString(deterministic=True) + bytes.fromhex(stored.sha256),
                 answer=pb.UploadFileResponse,
                 act=act,
+                at=_HEADER / "request_id",
             )
         except UnavailableError:
             raise  # perhaps it was committed; the sweep will know
@@ -259,6 +263,4 @@ async def _header(requests: AsyncIterator[pb.UploadFileRequest]) -> pb.UploadFil
         if request.WhichOneof("payload") == "header":
             return request.header
         break
-    raise InvalidRequestError(
-        [Violation(at=FieldPath("header"), message="expected a header first", reason="REQUIRED")]
-    )
+    raise InvalidRequestError([Violation(at=_HEADER, message="expected a header first", reason="REQUIRED")])
