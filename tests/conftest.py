@@ -11,6 +11,7 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 pytest_plugins = [
     "tests.fixtures.archive",
+    "tests.fixtures.certificates",
     "tests.fixtures.engine",
     "tests.fixtures.hooks",
     "tests.fixtures.postgres",

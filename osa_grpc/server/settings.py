@@ -63,7 +63,15 @@ class Settings(BaseSettings):
     )
     insecure: bool = Field(
         default=False,
-        description="Listen on an address that is not loopback, without encryption and without tokens.",
+        description="Listen on an address that is not loopback, although nothing is encrypted.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="A PEM file: the certificate to serve TLS with, then those that link it to its authority.",
+    )
+    tls_key: Path | None = Field(
+        default=None,
+        description="A PEM file: the certificate's private key, without a password. Both are read again when they change.",
     )
     data_directory: Path = Field(
         default_factory=default_data_directory, description="Where files and the embedded Postgres live."
@@ -167,11 +175,17 @@ class Settings(BaseSettings):
         host, _, port = self.listen.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the largest port
             raise ValueError(f"listen: expected HOST:PORT, found {self.listen!r}")
-        if not self.insecure and not _is_loopback(host):
+        if not self.insecure and self.tls_certificate is None and not _is_loopback(host):
             raise ValueError(
-                f"listen: {self.listen} is not a loopback address, and nothing would be encrypted or checked; "
-                "say --insecure if that is what you want"
+                f"listen: {self.listen} is not a loopback address, and nothing would be encrypted; "
+                "give --tls-certificate and --tls-key, or say --insecure if that is what you want"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key: expected both or none of them, found one")
         return self
 
     @field_validator("database_url")
@@ -186,6 +200,11 @@ class Settings(BaseSettings):
             if ":" not in login.get_secret_value():
                 raise ValueError(f"the login for {registry} is not of the form user:password")
         return logins
+
+    @property
+    def is_for_this_machine_only(self) -> bool:
+        """Whether it listens on loopback only."""
+        return _is_loopback(self.listen.rpartition(":")[0])
 
     @property
     def retry(self) -> RetryRules:
