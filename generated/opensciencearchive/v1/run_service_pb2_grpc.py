@@ -131,7 +131,8 @@ class RunServiceServicer:
 
     def ReadRunLog(self, request, context):
         """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
-        the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
+        the last byte there is; with it, once the attempt has ended. While nothing is written a response without content comes every 15 s
+        or so, lest somebody in between takes the stream for dead. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
         `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -63,7 +63,8 @@ class RunServiceStub:
     """
     ReadRunLog: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]
     """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
-    the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
+    the last byte there is; with it, once the attempt has ended. While nothing is written a response without content comes every 15 s
+    or so, lest somebody in between takes the stream for dead. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
     `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
     """
 
@@ -102,7 +103,8 @@ class RunServiceAsyncStub(RunServiceStub):
     """
     ReadRunLog: _aio.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]  # type: ignore[assignment]
     """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
-    the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
+    the last byte there is; with it, once the attempt has ended. While nothing is written a response without content comes every 15 s
+    or so, lest somebody in between takes the stream for dead. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
     `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
     """
 
@@ -180,7 +182,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.ReadRunLogResponse], _abc.AsyncIterator[_run_service_pb2.ReadRunLogResponse]]:
         """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it ends at
-        the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
+        the last byte there is; with it, once the attempt has ended. While nothing is written a response without content comes every 15 s
+        or so, lest somebody in between takes the stream for dead. Errors: NOT_FOUND (also an attempt that never was), OUT_OF_RANGE
         `OFFSET_OUT_OF_RANGE` (an offset beyond the end).
         """
 
