@@ -14,6 +14,7 @@ pytest_plugins = [
     "tests.fixtures.certificates",
     "tests.fixtures.engine",
     "tests.fixtures.hooks",
+    "tests.fixtures.nginx",
     "tests.fixtures.postgres",
     "tests.fixtures.registry",
     "tests.fixtures.server",

@@ -21,7 +21,8 @@ _PIECE_BYTES = 64 * 2**10
 @dataclass(frozen=True, kw_only=True)
 class LogPiece:
     """Bytes of a log. `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept.
-    `is_after_gap`: just before these, bytes may be missing, or be there twice. `is_sign_of_life`: no bytes, but the reading goes on.
+    `is_after_gap`: just before these, bytes may be missing, or be there twice. `is_sign_of_life`: no bytes, but the reading goes
+    on.
     """
 
     offset: int

@@ -23,7 +23,7 @@ def server_channel_options(
         ("grpc.max_metadata_size", transport.MAX_METADATA_BYTES),
         ("grpc.max_concurrent_streams", max_concurrent_streams),
         (
-            "grpc.http2.min_recv_ping_interval_without_data_ms",
+            "grpc.http2.min_ping_interval_without_data_ms",
             transport.milliseconds(transport.MIN_PING_INTERVAL),
         ),
         ("grpc.keepalive_permit_without_calls", 1),

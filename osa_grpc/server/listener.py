@@ -101,7 +101,12 @@ class Listener:
         # Watches end by themselves at their maximum age; the grace lets those that have just begun reach it, and say so.
         age = timedelta(seconds=self._settings.watch_max_age_seconds)
         server = grpc.aio.server(
-            interceptors=server_interceptors(limits, self._metrics),
+            interceptors=server_interceptors(
+                limits,
+                self._metrics,
+                default_deadline=timedelta(seconds=self._settings.default_deadline_seconds),
+                trusted_proxies=self._settings.trusted_proxies,
+            ),
             options=server_channel_options(max_connection_age=age, connection_age_grace=age + _AGE_MARGIN),
         )
         for servicer in self._servicers:

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -21,6 +22,7 @@ from osa_grpc.application.retry_policy import RetryRules
 from osa_grpc.domain.hook import MemorySize, memory_bytes, memory_text
 from osa_grpc.domain.srn import SrnDomain
 from osa_grpc.server.cannot_start import CannotStartError
+from osa_grpc.server.client_address import IpNetwork
 from osa_grpc.server.embedded import default_data_directory
 from osa_grpc.storage.database_url import checked_database_url
 
@@ -72,6 +74,10 @@ class Settings(BaseSettings):
     tls_key: Path | None = Field(
         default=None,
         description="A PEM file: the certificate's private key, without a password. Both are read again when they change.",
+    )
+    trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses or networks of proxies, with commas; what they say of a call's client is logged as `client`.",
     )
     data_directory: Path = Field(
         default_factory=default_data_directory, description="Where files and the embedded Postgres live."
@@ -148,6 +154,10 @@ class Settings(BaseSettings):
     max_concurrent_uploads: Annotated[int, Field(ge=1)] = Field(
         default=32, description="Uploads at once; each takes some 24 MiB of memory."
     )
+    default_deadline_seconds: Seconds = Field(
+        default=60,
+        description="How long a call may take that takes one message, answers once, and brings no deadline.",
+    )
     idle_upload_seconds: Seconds = Field(default=60, description="How long an upload may send nothing.")
     max_concurrent_watches: Annotated[int, Field(ge=1)] = Field(
         default=10_000, description="Watches at once."
@@ -187,6 +197,13 @@ class Settings(BaseSettings):
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("tls_certificate and tls_key: expected both or none of them, found one")
         return self
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, given: object) -> object:
+        return (
+            [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+        )
 
     @field_validator("database_url")
     @classmethod

@@ -29,6 +29,9 @@ SERVER_KEEPALIVE: Final = timedelta(seconds=30)
 KEEPALIVE_TIMEOUT: Final = timedelta(seconds=10)
 """How long either side waits for a ping's answer before it takes the connection for dead."""
 
+RESPONSE_ENCODING_KEY: Final = "osa-response-encoding"
+"""Metadata of a call: `gzip` asks for compressed answers."""
+
 STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 """The trailer that has `google.rpc.Status`."""
 

@@ -1,0 +1,175 @@
+"""What users meet whose archive is behind nginx, configured as docs/operating.md shows.
+
+Its times are shortened, and so is the silence that they are for. OSA_TEST_QUIET_SECONDS=300 takes them as they are, and is silent
+for that long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import grpc
+import pytest
+
+from osa_grpc.application.log_following import LogFollowing
+from osa_grpc.client import Client
+from osa_grpc.client.channel import Stubs, open_channel
+from osa_grpc.client.resumption import Interruption
+from osa_grpc.server import app
+from osa_grpc.server.app import Started
+from osa_grpc.wire import pb
+from tests.fixtures.addresses import free_address
+from tests.fixtures.archive import QUICK, WAIT, Archive, kinds, progress, refusal
+from tests.fixtures.certificates import Certificates
+from tests.fixtures.nginx import nginx_before
+from tests.fixtures.server_process import Serving
+
+QUIET_SECONDS = float(os.environ.get("OSA_TEST_QUIET_SECONDS", "10"))
+FASTER = 1 if "OSA_TEST_QUIET_SECONDS" in os.environ else 30
+BOOKMARK = timedelta(seconds=60 / FASTER if FASTER == 1 else 1)
+
+
+@pytest.fixture(params=["TLS in front", "plain"])
+def front(request: pytest.FixtureRequest, certificates: Certificates) -> Certificates | None:
+    """What nginx speaks TLS with, if it does."""
+    return certificates if request.param == "TLS in front" else None
+
+
+@pytest.fixture
+async def proxied(
+    server: Started, nginx_program: Path, tmp_path: Path, front: Certificates | None
+) -> AsyncIterator[str]:
+    """Where nginx listens."""
+    async with nginx_before(
+        server.address,
+        program=nginx_program,
+        folder=tmp_path / "nginx",
+        certificates=front,
+        faster=FASTER,
+    ) as address:
+        yield address
+
+
+@pytest.fixture
+async def channel(proxied: str, front: Certificates | None) -> AsyncIterator[grpc.aio.Channel]:
+    authority = None if front is None else front.authority_file
+    async with open_channel(proxied, ca_certificate=authority) as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(channel: grpc.aio.Channel) -> Client:
+    """Through nginx, as all that the archive is asked."""
+    return Client(channel=channel, backoff=QUICK)
+
+
+@pytest.fixture(autouse=True)
+def hastened_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of followed logs, as many times as nginx."""
+    every = timedelta(seconds=15 / FASTER)
+    monkeypatch.setattr(app, "LogFollowing", partial(LogFollowing, poll=every, longest_silence=every))
+
+
+@pytest.mark.timeout(QUIET_SECONDS * 2 + 120)
+async def test_a_watch_and_a_log_in_which_nothing_happens_for_minutes_are_one_stream_each(
+    archive: Archive, channel: grpc.aio.Channel
+) -> None:
+    run = await archive.start(await archive.convention(), check="echo begun\n" + WAIT + "echo done\n")
+    stubs = Stubs(channel)
+    log = asyncio.create_task(_log(stubs, f"{run}/executions/check"))
+    request = pb.WatchRunRequest(name=run)
+    request.bookmark_interval.FromTimedelta(BOOKMARK)
+    watch = stubs.runs.WatchRun(request)
+    bookmarks, events = 0, []
+    async for answer in watch:
+        events += answer.events
+        bookmarks += answer.HasField("bookmark")
+        if bookmarks * BOOKMARK.total_seconds() >= QUIET_SECONDS:
+            archive.go(run)
+            break
+    async for answer in watch:
+        events += answer.events
+        assert not answer.HasField("closing")
+    assert await watch.code() is grpc.StatusCode.OK
+    assert [event.sequence for event in events] == list(range(1, len(events) + 1))
+    assert kinds(events)[-1] == "run_finished"
+    assert await log == b"begun\ndone\n"
+
+
+async def _log(stubs: Stubs, execution: str) -> bytes:
+    """A followed log, in one call."""
+    answers = stubs.runs.ReadRunLog(pb.ReadRunLogRequest(name=execution, follow=True))
+    return b"".join([answer.data or answer.text.encode() async for answer in answers])
+
+
+async def test_a_file_much_larger_than_nginx_takes_by_default_and_slower_than_its_timeouts_is_uploaded(
+    archive: Archive, channel: grpc.aio.Channel, tmp_path: Path
+) -> None:
+    draft = await archive.draft(await archive.convention())
+    content = os.urandom(2**20) * 12
+    pause = 60 / FASTER
+    pieces = 3
+
+    async def requests() -> AsyncIterator[pb.UploadFileRequest]:
+        yield pb.UploadFileRequest(
+            header=pb.UploadFileHeader(
+                parent=draft,
+                file_name="large.bin",
+                size_bytes=len(content),
+                sha256=hashlib.sha256(content).hexdigest(),
+            )
+        )
+        for start in range(0, len(content), 2**20):
+            if start % (len(content) // pieces) == 0:
+                await asyncio.sleep(pause * 0.9)  # a client that has nothing to send for a while
+            yield pb.UploadFileRequest(chunk=content[start : start + 2**20])
+
+    answer = await Stubs(channel).depositions.UploadFile(requests())
+    assert answer.file.size_bytes == len(content)
+    downloaded = tmp_path / "large.bin"
+    await archive.client.download_file(answer.file.name, downloaded)
+    assert downloaded.read_bytes() == content
+
+
+async def test_the_largest_error_arrives_whole(archive: Archive) -> None:
+    wrong = [archive.hook(f"Größe-{number}-{'ü' * 100}") for number in range(60)]
+    error = await refusal(
+        archive.client.register_convention("shapes", pb.Convention(title="S", version="1.0.0", hooks=wrong))
+    )
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
+    assert len(error.violations) + error.omitted_count >= 60
+
+
+async def test_a_server_that_is_killed_and_started_again_behind_nginx_interrupts_a_watch_and_loses_nothing(
+    serving: Serving, nginx_program: Path, tmp_path: Path
+) -> None:
+    at = free_address()
+    server = await serving.start(f"--listen={at}")
+    async with (
+        nginx_before(
+            at, program=nginx_program, folder=tmp_path / "nginx", certificates=None, faster=FASTER
+        ) as address,
+        Client(address, backoff=QUICK) as client,
+    ):
+        archive = Archive(client=client, data_directory=serving.data_directory, image_id=serving.image_id)
+        run = await archive.start(await archive.convention(), check=progress("one") + WAIT)
+        cuts: list[Interruption] = []
+        async with aclosing(client.watch_run(run, on_interruption=cuts.append)) as events:
+            heard = [await anext(events)]
+            while kinds(heard)[-1] != "hook_progress":
+                heard.append(await anext(events))
+            await server.signalled(signal.SIGKILL)
+            await serving.start(f"--listen={at}")
+            archive.go(run)
+            heard += [event async for event in events]
+    assert cuts
+    assert [event.sequence for event in heard] == list(range(1, len(heard) + 1))
+    assert kinds(heard)[-1] == "run_finished"
