@@ -65,7 +65,7 @@ def service_config() -> str:
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
     names = [{"service": service, "method": method} for service, method in reads()]
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]}, indent=2)
 
 
 CLIENT_CHANNEL_OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (

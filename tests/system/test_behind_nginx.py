@@ -14,10 +14,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 
 import grpc
 import pytest
+from structlog.testing import capture_logs
 
 from osa_grpc.application.log_following import LogFollowing
 from osa_grpc.client import Client
@@ -25,9 +27,10 @@ from osa_grpc.client.channel import Stubs, open_channel
 from osa_grpc.client.resumption import Interruption
 from osa_grpc.server import app
 from osa_grpc.server.app import Started
+from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
 from tests.fixtures.addresses import free_address
-from tests.fixtures.archive import QUICK, WAIT, Archive, kinds, progress, refusal
+from tests.fixtures.archive import QUICK, WAIT, Archive, kinds, progress, refusal, until
 from tests.fixtures.certificates import Certificates
 from tests.fixtures.nginx import nginx_before
 from tests.fixtures.server_process import Serving
@@ -35,6 +38,11 @@ from tests.fixtures.server_process import Serving
 QUIET_SECONDS = float(os.environ.get("OSA_TEST_QUIET_SECONDS", "10"))
 FASTER = 1 if "OSA_TEST_QUIET_SECONDS" in os.environ else 30
 BOOKMARK = timedelta(seconds=60 / FASTER if FASTER == 1 else 1)
+
+
+@pytest.fixture
+def server_settings(server_settings: Settings) -> Settings:
+    return server_settings.model_copy(update={"trusted_proxies": (ip_network("127.0.0.1"),)})
 
 
 @pytest.fixture(params=["TLS in front", "plain"])
@@ -146,6 +154,18 @@ async def test_the_largest_error_arrives_whole(archive: Archive) -> None:
     )
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert len(error.violations) + error.omitted_count >= 60
+
+
+async def test_the_log_has_the_clients_address_and_not_what_the_client_says_it_is(
+    client: Client, channel: grpc.aio.Channel
+) -> None:
+    with capture_logs() as logs:
+        await Stubs(channel).server.GetServerInfo(
+            pb.GetServerInfoRequest(), metadata=(("x-forwarded-for", "198.51.100.1"),)
+        )
+        lines = await until(lambda: [line for line in logs if line["event"] == "rpc"])
+    assert [line["client"] for line in lines] == ["127.0.0.1"]
+    assert "grpc-python-asyncio" in lines[0]["user_agent"]
 
 
 async def test_a_server_that_is_killed_and_started_again_behind_nginx_interrupts_a_watch_and_loses_nothing(
