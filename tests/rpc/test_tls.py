@@ -17,6 +17,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+from structlog.testing import capture_logs
 
 from osa_grpc.cli import exit_codes
 from osa_grpc.client import BlockingClient, Client, OsaRpcError
@@ -180,6 +181,16 @@ def _spoken(address: str, version: ssl.TLSVersion) -> str | None:
             return encrypted.version()
     except ssl.SSLError:
         return None
+
+
+async def test_a_server_that_others_can_reach_says_that_it_lets_everybody_do_everything(
+    server_settings: Settings,
+) -> None:
+    with capture_logs() as said:
+        async with running(server_settings.model_copy(update={"listen": "0.0.0.0:0"})):
+            pass
+    [warning] = [line for line in said if line["event"] == "whoever reaches this address may do everything"]
+    assert warning["log_level"] == "warning"
 
 
 async def test_a_server_without_tls_says_nothing_to_a_client_that_wants_it(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,6 +20,7 @@ from osa_grpc.server.channel_options import server_channel_options
 from osa_grpc.server.interceptors import server_interceptors
 from osa_grpc.server.metrics import Metrics
 from osa_grpc.wire.transport import CLIENT_CHANNEL_OPTIONS, MAX_MESSAGE_BYTES, RESPONSE_ENCODING_KEY
+from tests.fixtures.documents import ROOT
 from tests.fixtures.http2_proxy import Seen, counting_frames
 
 Options = tuple[tuple[str, Any], ...]
@@ -108,6 +110,42 @@ async def test_a_client_that_pings_more_often_is_told_so() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call.read()
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
+class Unreachable:
+    """Answers every call UNAVAILABLE but the third of each method, as a server does that is about to come back."""
+
+    def __init__(self) -> None:
+        self.calls: Counter[str] = Counter()
+
+    def service(self, call_details: grpc.HandlerCallDetails) -> Any:
+        async def answer(request: bytes, context: Any) -> bytes:
+            self.calls[call_details.method] += 1
+            if self.calls[call_details.method] < 3:
+                await context.abort(grpc.StatusCode.UNAVAILABLE)
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
+async def test_with_the_published_service_config_any_client_sends_reads_again_and_nothing_else() -> None:
+    config = (ROOT / "docs" / "service-config.json").read_text()
+    unreachable = Unreachable()
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((unreachable,))  # type: ignore[arg-type] # it is asked for `service` only
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    options = (("grpc.service_config", config),)
+    read, change = (f"/opensciencearchive.v1.RunService/{name}" for name in ("GetRun", "CancelRun"))
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=options) as channel:
+            assert await channel.unary_unary(read)(b"", timeout=30) == b""
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await channel.unary_unary(change)(b"", timeout=30)
+            assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    finally:
+        await server.stop(0)
+    assert unreachable.calls == {read: 3, change: 1}
 
 
 async def test_a_message_that_is_too_large_is_refused_and_its_connection_goes_on() -> None:

@@ -16,7 +16,6 @@ from structlog.testing import capture_logs
 
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.certificate import ServerCertificate
-from osa_grpc.server.settings import read_settings
 from tests.fixtures.archive import until
 from tests.fixtures.certificates import Certificates, pem_of
 
@@ -143,17 +142,3 @@ async def test_a_pair_behind_a_link_that_is_turned_is_taken(
         [taken] = await until(lambda: said_of(said, "new certificate"))
         assert taken["fingerprint"] == fingerprint(issued[1])
         assert said_of(said, "the new certificate is not taken") == []
-
-
-@pytest.mark.parametrize("one", ["tls_certificate", "tls_key"])
-def test_a_certificate_without_its_key_is_a_wrong_setting(one: str) -> None:
-    with pytest.raises(CannotStartError, match="expected both or none of them, found one"):
-        read_settings({one: "/some/file.pem"}, config=None)
-
-
-def test_with_tls_any_address_may_be_listened_on() -> None:
-    flags = {"listen": "0.0.0.0:50051"}
-    with pytest.raises(CannotStartError, match="give --tls-certificate and --tls-key, or say --insecure"):
-        read_settings(flags, config=None)
-    pair = {"tls_certificate": "/some/file.pem", "tls_key": "/some/key.pem"}
-    assert not read_settings(flags | pair, config=None).is_for_this_machine_only

@@ -168,6 +168,7 @@ async def test_the_log_has_the_clients_address_and_not_what_the_client_says_it_i
     assert "grpc-python-asyncio" in lines[0]["user_agent"]
 
 
+@pytest.mark.timeout(300)
 async def test_a_server_that_is_killed_and_started_again_behind_nginx_interrupts_a_watch_and_loses_nothing(
     serving: Serving, nginx_program: Path, tmp_path: Path
 ) -> None:
