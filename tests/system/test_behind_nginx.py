@@ -26,7 +26,7 @@ from osa_grpc.client import Client
 from osa_grpc.client.channel import Stubs, open_channel
 from osa_grpc.client.resumption import Interruption
 from osa_grpc.server import app
-from osa_grpc.server.app import Started
+from osa_grpc.server.app import Started, running
 from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
 from tests.fixtures.addresses import free_address
@@ -90,7 +90,8 @@ def hastened_signs_of_life(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_watch_and_a_log_in_which_nothing_happens_for_minutes_are_one_stream_each(
     archive: Archive, channel: grpc.aio.Channel
 ) -> None:
-    run = await archive.start(await archive.convention(), check="echo begun\n" + WAIT + "echo done\n")
+    hook = archive.hook(timeout_seconds=int(QUIET_SECONDS) * 2 + 120)
+    run = await archive.start(await archive.convention(hook), check="echo begun\n" + WAIT + "echo done\n")
     stubs = Stubs(channel)
     log = asyncio.create_task(_log(stubs, f"{run}/executions/check"))
     request = pb.WatchRunRequest(name=run)
@@ -147,11 +148,14 @@ async def test_a_file_much_larger_than_nginx_takes_by_default_and_slower_than_it
     assert downloaded.read_bytes() == content
 
 
+def _all_wrong(archive: Archive) -> pb.Convention:
+    """A convention of which there is more to say than an error has room for."""
+    hooks = [archive.hook(f"Größe-{number}-{'ü' * 100}") for number in range(60)]
+    return pb.Convention(title="Shapes", version="1.0.0", hooks=hooks)
+
+
 async def test_the_largest_error_arrives_whole(archive: Archive) -> None:
-    wrong = [archive.hook(f"Größe-{number}-{'ü' * 100}") for number in range(60)]
-    error = await refusal(
-        archive.client.register_convention("shapes", pb.Convention(title="S", version="1.0.0", hooks=wrong))
-    )
+    error = await refusal(archive.client.register_convention("shapes", _all_wrong(archive)))
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_FIELD")
     assert len(error.violations) + error.omitted_count >= 60
 
@@ -166,6 +170,45 @@ async def test_the_log_has_the_clients_address_and_not_what_the_client_says_it_i
         lines = await until(lambda: [line for line in logs if line["event"] == "rpc"])
     assert [line["client"] for line in lines] == ["127.0.0.1"]
     assert "grpc-python-asyncio" in lines[0]["user_agent"]
+
+
+async def test_an_upload_is_not_taken_and_a_large_error_is_not_seen_without_the_lines_of_the_page(
+    server: Started, archive: Archive, nginx_program: Path, tmp_path: Path
+) -> None:
+    draft = await archive.draft(await archive.convention())
+    without = {"client_max_body_size 0;": "", "grpc_buffer_size 16k;": ""}
+    async with (
+        nginx_before(
+            server.address,
+            program=nginx_program,
+            folder=tmp_path / "other",
+            certificates=None,
+            otherwise=without,
+        ) as address,
+        Client(address, backoff=QUICK) as client,
+    ):
+        large = await refusal(client.upload_file(draft, bytes(2**21), file_name="large.bin"))
+        assert large.code in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
+        error = await refusal(client.register_convention("shapes", _all_wrong(archive)))
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "")
+
+
+async def test_nginx_speaks_tls_to_the_server_too(
+    server_settings: Settings, certificates: Certificates, nginx_program: Path, tmp_path: Path
+) -> None:
+    files = {"tls_certificate": certificates.certificate, "tls_key": certificates.key}
+    async with (
+        running(server_settings.model_copy(update=files)) as (server, _),
+        nginx_before(
+            server.address,
+            program=nginx_program,
+            folder=tmp_path / "nginx",
+            certificates=certificates,
+            otherwise={"grpc_pass grpc://osa_grpc;": "grpc_pass grpcs://osa_grpc;"},
+        ) as address,
+        Client(address, ca_certificate=certificates.authority_file) as client,
+    ):
+        assert (await client.server_info()).runtimes == ["oci"]
 
 
 @pytest.mark.timeout(300)
