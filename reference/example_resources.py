@@ -101,7 +101,7 @@ DRAFT: Final[Json] = {
     "metadata": METADATA,
     "fileCount": 1,
     "state": "DEPOSITION_STATE_DRAFT",
-    "etag": '"2"',
+    "etag": "2",
     "createTime": "2026-03-02T09:14:03Z",
     "updateTime": "2026-03-02T09:14:03.250Z",
 }
@@ -109,7 +109,7 @@ DEPOSITION: Final[Json] = DRAFT | {
     "state": "DEPOSITION_STATE_PUBLISHED",
     "run": RUN_NAME,
     "record": RECORD_NAME,
-    "etag": '"4"',
+    "etag": "4",
     "updateTime": "2026-03-02T09:14:06Z",
 }
 

@@ -87,19 +87,19 @@ _DEPOSITIONS: Final[dict[str, Json]] = {
     },
     "CreateDepositionResponse": {
         "deposition": {key: value for key, value in some.DRAFT.items() if key != "fileCount"}
-        | {"etag": '"1"'}
+        | {"etag": "1"}
     },
     "UpdateDepositionRequest": {
         "deposition": {
             "name": some.DEPOSITION_NAME,
             "metadata": {"publication_year": 1996},
-            "etag": '"2"',
+            "etag": "2",
         },
         "updateMask": "metadata.publicationYear",
         "requestId": REQUEST_ID,
     },
     "UpdateDepositionResponse": {
-        "deposition": some.DRAFT | {"metadata": some.METADATA | {"publication_year": 1996}, "etag": '"3"'}
+        "deposition": some.DRAFT | {"metadata": some.METADATA | {"publication_year": 1996}, "etag": "3"}
     },
     "GetDepositionRequest": {"name": some.DEPOSITION_NAME},
     "GetDepositionResponse": {"deposition": some.DEPOSITION},
@@ -115,7 +115,7 @@ _DEPOSITIONS: Final[dict[str, Json]] = {
     },
     "DeleteDepositionRequest": {
         "name": some.DEPOSITION_NAME,
-        "etag": '"2"',
+        "etag": "2",
         "requestId": REQUEST_ID,
     },
     "DeleteDepositionResponse": {},
@@ -134,7 +134,7 @@ _DEPOSITIONS: Final[dict[str, Json]] = {
     "DeleteFileResponse": {},
     "SubmitDepositionRequest": {
         "name": some.DEPOSITION_NAME,
-        "etag": '"2"',
+        "etag": "2",
         "requestId": REQUEST_ID,
     },
     "SubmitDepositionResponse": {"run": some.NEW_RUN, "resumeToken": _resume_token(0)},

@@ -11,9 +11,11 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 pytest_plugins = [
     "tests.fixtures.archive",
+    "tests.fixtures.certificates",
     "tests.fixtures.engine",
     "tests.fixtures.go_programs",
     "tests.fixtures.hooks",
+    "tests.fixtures.nginx",
     "tests.fixtures.postgres",
     "tests.fixtures.registry",
     "tests.fixtures.server",

@@ -1,8 +1,10 @@
 """Reading and following what a hook's container wrote."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import TypeVar
 
 from osa_grpc.application.ports import Doorbell, run_bell
 from osa_grpc.application.run_control import no_run
@@ -11,13 +13,16 @@ from osa_grpc.domain.errors import NotFoundError, OutOfRangeError, UnavailableEr
 from osa_grpc.domain.names import RunId, execution_name
 from osa_grpc.domain.run import HookExecution
 
+MessageT = TypeVar("MessageT")
+
 _PIECE_BYTES = 64 * 2**10
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogPiece:
     """Bytes of a log. `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept.
-    `is_after_gap`: just before these, bytes may be missing, or be there twice.
+    `is_after_gap`: just before these, bytes may be missing, or be there twice. `is_sign_of_life`: no bytes, but the reading goes
+    on.
     """
 
     offset: int
@@ -25,17 +30,24 @@ class LogPiece:
     is_end: bool = False
     is_truncated: bool = False
     is_after_gap: bool = False
+    is_sign_of_life: bool = False
 
 
 class LogFollowing:
     """Serves readers of logs. A slow reader slows nobody: each reads from its own offset."""
 
     def __init__(
-        self, *, storage: Storage, doorbell: Doorbell, poll: timedelta = timedelta(seconds=5)
+        self,
+        *,
+        storage: Storage,
+        doorbell: Doorbell,
+        poll: timedelta = timedelta(seconds=5),
+        longest_silence: timedelta = timedelta(seconds=15),
     ) -> None:
         self._storage = storage
         self._doorbell = doorbell
         self._poll = poll
+        self._longest_silence_seconds = longest_silence.total_seconds()
         self._is_draining = False
 
     def drain(self) -> None:
@@ -47,6 +59,8 @@ class LogFollowing:
     ) -> AsyncGenerator[LogPiece, None]:
         """Yield pieces of at most 64 KiB from `offset` on; the last has `is_end`, and may be empty. No piece spans a gap.
 
+        While nothing is written for long a sign of life is yielded, lest somebody in between takes the stream for dead.
+
         `attempt` 0 is the latest; if there is none yet, the log is empty, or waited for when it is followed.
 
         Raises:
@@ -55,6 +69,8 @@ class LogFollowing:
             UnavailableError: the server goes away while the log is followed (`SERVER_DRAINING`).
         """
         first = True
+        clock = asyncio.get_running_loop().time
+        yielded_at = clock()
         with self._doorbell.subscription(run_bell(run)) as bell:
             while True:
                 bell.clear()
@@ -65,6 +81,7 @@ class LogFollowing:
                 async for piece in self._pieces(execution, attempt, offset, state):
                     offset = piece.offset + len(piece.data)
                     yield piece
+                    yielded_at = clock()
                 if not follow or state.is_closed:
                     yield LogPiece(
                         offset=offset,
@@ -78,6 +95,9 @@ class LogFollowing:
                     raise UnavailableError(
                         "the server stops; read on from the offset", reason="SERVER_DRAINING"
                     )
+                if clock() - yielded_at >= self._longest_silence_seconds:
+                    yield LogPiece(offset=offset, data=b"", is_sign_of_life=True)
+                    yielded_at = clock()
                 await bell.wait(at_most=self._poll)
 
     async def _look(self, run: RunId, hook: str, attempt: int) -> tuple[HookExecution, int, LogState]:
@@ -120,13 +140,16 @@ class LogFollowing:
 
 
 async def as_text(
-    pieces: AsyncIterator[LogPiece], make: Callable[[LogPiece, str | None], bytes]
-) -> AsyncGenerator[bytes, None]:
+    pieces: AsyncIterator[LogPiece], make: Callable[[LogPiece, str | None], MessageT]
+) -> AsyncGenerator[MessageT, None]:
     """Hand each piece to `make`, with its text where it is UTF-8; a character that a cut divides goes into the next piece, but
     for one that a gap divides.
     """
     rest: LogPiece | None = None
     async for part in pieces:
+        if part.is_sign_of_life:  # at the offset where the next bytes will be
+            yield make(part if rest is None else replace(part, offset=rest.offset), None)
+            continue
         piece = part
         if rest is not None and part.is_after_gap:
             yield make(rest, None)

@@ -84,6 +84,7 @@ def _lines_of_rpc(error: OsaRpcError) -> Iterator[str]:
         yield f"incident {error.incident}: the server's log has the rest"
     if error.code is grpc.StatusCode.UNAVAILABLE and not error.reason:
         yield "is the server running there? `osa-grpc serve` starts one; --server or OSA_SERVER says where it is"
+        yield "one that speaks TLS wants --tls, or --ca-certificate with its authority; one that does not wants neither"
 
 
 def _conflicts(error: OsaRpcError) -> Iterator[str]:

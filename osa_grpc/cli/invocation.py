@@ -4,6 +4,7 @@ import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import click
@@ -22,6 +23,8 @@ class Invocation:
     """What the options said, before the command or after it."""
 
     server: str = "127.0.0.1:50051"
+    tls: bool = False
+    ca_certificate: Path | None = None
     output: Literal["plain", "json"] = "plain"
     timeout: float | None = None
 
@@ -57,6 +60,29 @@ def server_option(*, envvar: str | None = None) -> Callable[[FunctionT], Functio
     )
 
 
+def tls_options(*, envvars: bool = False) -> Callable[[FunctionT], FunctionT]:
+    """Whether the server speaks TLS, and whom to trust. The environment is read as with `server_option`."""
+    tls = click.option(
+        "--tls",
+        is_flag=True,
+        default=None,
+        envvar="OSA_TLS" if envvars else None,
+        expose_value=False,
+        callback=_remember,
+        help="The server speaks TLS; environment OSA_TLS.",
+    )
+    authorities = click.option(
+        "--ca-certificate",
+        metavar="FILE",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        envvar="OSA_CA_CERTIFICATE" if envvars else None,
+        expose_value=False,
+        callback=_remember,
+        help="Speak TLS, and trust the authorities in this file (PEM) and no others; environment OSA_CA_CERTIFICATE.",
+    )
+    return lambda function: tls(authorities(function))
+
+
 output_option = click.option(
     "--output",
     type=click.Choice(["plain", "json"]),
@@ -85,16 +111,26 @@ def connected(function: Callable[Concatenate[Session, P], Awaitable[None]]) -> C
         async def run() -> None:
             async with (
                 asyncio.timeout(invocation.timeout),
-                Client(
-                    invocation.server, timeout_seconds=min(_CALL_SECONDS, invocation.timeout or _CALL_SECONDS)
-                ) as client,
+                _client(invocation) as client,
             ):
                 session = Session(client=client, out=invocation.open_output(), server=invocation.server)
                 await function(session, *args, **kwargs)
 
         asyncio.run(run())
 
-    return timeout_option(output_option(server_option()(command)))
+    return timeout_option(output_option(tls_options()(server_option()(command))))
+
+
+def _client(invocation: Invocation) -> Client:
+    try:
+        return Client(
+            invocation.server,
+            tls=invocation.tls,
+            ca_certificate=invocation.ca_certificate,
+            timeout_seconds=min(_CALL_SECONDS, invocation.timeout or _CALL_SECONDS),
+        )
+    except (OSError, ValueError) as error:
+        raise click.BadParameter(str(error), param_hint="--ca-certificate") from error
 
 
 def full_name(collection: str, text: str) -> str:

@@ -6,7 +6,7 @@ import click
 
 from osa_grpc.cli import exit_codes
 from osa_grpc.cli.error_report import report
-from osa_grpc.cli.invocation import Invocation, output_option, server_option, timeout_option
+from osa_grpc.cli.invocation import Invocation, output_option, server_option, timeout_option, tls_options
 from osa_grpc.cli.lazy_group import LazyCommand, LazyGroup
 
 _COMMANDS = {
@@ -90,6 +90,7 @@ def _drop_stdout() -> None:
 )
 @click.version_option(package_name="osa-grpc", message="osa-grpc %(version)s")
 @server_option(envvar="OSA_SERVER")
+@tls_options(envvars=True)
 @output_option
 @timeout_option
 def cli() -> None:

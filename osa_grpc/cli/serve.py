@@ -31,7 +31,9 @@ def _setting_options(command: click.Command) -> click.Command:
             default = field.get_default(call_default_factory=True)
             command.params.append(
                 click.Option(
-                    [flag], default=None, help=shown if default is None else f"{shown} [default: {default}]"
+                    [flag],
+                    default=None,
+                    help=shown if default in (None, ()) else f"{shown} [default: {default}]",
                 )
             )
     return command

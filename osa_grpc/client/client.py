@@ -37,6 +37,8 @@ class Client:
         self,
         target: str = DEFAULT_TARGET,
         *,
+        tls: bool = False,
+        ca_certificate: Path | None = None,
         timeout_seconds: float | None = 30.0,
         channel: grpc.aio.Channel | None = None,
         backoff: Backoff | None = None,
@@ -46,13 +48,18 @@ class Client:
 
         Args:
             target: the server, `host:port`.
+            tls: whether the server speaks TLS.
+            ca_certificate: a file with the certificates (PEM) of the authorities to trust, and no others; implies `tls`.
+                Without it those that come with grpc are trusted.
             timeout_seconds: the deadline of a call that is neither a stream nor an upload; None: none.
             channel: a channel to use instead of a new one; it is yours to close.
             backoff: how long to wait between attempts.
             patience_seconds: how long a stream that was cut tries to go on before its error is raised.
         """
         self._owns_channel = channel is None
-        self._channel = open_channel(target) if channel is None else channel
+        self._channel = (
+            open_channel(target, tls=tls, ca_certificate=ca_certificate) if channel is None else channel
+        )
         self._backoff = backoff or Backoff()
         self._patience_seconds = patience_seconds
         self._sender = AsyncSender(

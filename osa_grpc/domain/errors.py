@@ -178,6 +178,12 @@ class UnsupportedError(OsaError):
         self.at = at
 
 
+class DeadlineExceededError(OsaError):
+    """The call took longer than it may. What it was to change may have changed or not: ask again with the same request id."""
+
+    reason = "DEADLINE_EXCEEDED"
+
+
 class UnavailableError(OsaError):
     """Something the server needs is away for now; the same call may succeed later."""
 

@@ -11,6 +11,7 @@ import grpc
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from osa_grpc.server.client_address import ClientAddresses
 from osa_grpc.server.rpc_wrapping import Rpc
 
 _log: Final = structlog.get_logger(__name__)
@@ -19,8 +20,11 @@ _SHOWN: Final = 128
 
 
 @asynccontextmanager
-async def access_logged(rpc: Rpc) -> AsyncIterator[None]:
-    """Log method, status, duration, peer and user agent at the end; health and reflection calls at the level debug."""
+async def access_logged(rpc: Rpc, addresses: ClientAddresses) -> AsyncIterator[None]:
+    """Log method, status, duration, peer and user agent at the end; health and reflection calls at the level debug.
+
+    Where a trusted proxy passed the call on, the peer is the proxy, and `client` is who called.
+    """
     request_id = str(getattr(rpc.request, "request_id", ""))[:_SHOWN]
     started = time.monotonic()
     with bound_contextvars(
@@ -33,12 +37,14 @@ async def access_logged(rpc: Rpc) -> AsyncIterator[None]:
             cancelled = True
             raise
         finally:
+            client = addresses.client_of(rpc)
             log = _log.debug if rpc.service.startswith(_QUIET_PREFIX) else _log.info
             log(
                 "rpc",
                 code=code_of(rpc, cancelled=cancelled),
                 duration_ms=round((time.monotonic() - started) * 1000, 1),
                 peer=rpc.context.peer(),
+                **({} if client is None else {"client": client}),
                 user_agent=_user_agent(rpc),
             )
 

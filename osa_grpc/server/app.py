@@ -38,6 +38,7 @@ from osa_grpc.runtimes.oci_attempt import OciRules
 from osa_grpc.runtimes.oci_runtime import OciRuntime
 from osa_grpc.runtimes.registry_login import RegistryLogins
 from osa_grpc.server.cannot_start import CannotStartError
+from osa_grpc.server.certificate import ServerCertificate
 from osa_grpc.server.directory_lock import DirectoryLock
 from osa_grpc.server.embedded import EmbeddedPostgres
 from osa_grpc.server.health import Health
@@ -150,6 +151,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         refuse_taken_address(settings.listen)
         stack.enter_context(DirectoryLock(directory=settings.data_directory))
         roles: list[Role] = []
+        certificate = _certificate_of(settings, roles)
         dsn = await _database_of(settings, stack, roles)
         database = await stack.enter_async_context(Database(dsn=dsn, max_size=settings.database_pool_size))
         identity = server_id(settings.data_directory)
@@ -260,6 +262,7 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             metrics=metrics,
             # The last wakes those who have been told, instead of leaving them to their clocks.
             drains=[run_watching.drain, convention_watching.drain, logs.drain, doorbell.ring_everybody],
+            credentials=None if certificate is None else certificate.credentials,
         )
         roles += [
             doorbell,
@@ -293,7 +296,15 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
         await stack.enter_async_context(supervisor.running(roles))
         port = await stack.enter_async_context(listener.listening())
         host = settings.listen.rpartition(":")[0]
-        _LOG.info("serving", address=f"{host}:{port}", engine=docker_host, version=__version__)
+        _LOG.info(
+            "serving",
+            address=f"{host}:{port}",
+            tls=certificate is not None,
+            engine=docker_host,
+            version=__version__,
+        )
+        if not settings.is_for_this_machine_only:
+            _LOG.warning("whoever reaches this address may do everything", address=f"{host}:{port}")
         yield (
             Started(
                 address=f"{host}:{port}",
@@ -302,6 +313,15 @@ async def running(settings: Settings) -> AsyncIterator[tuple[Started, Supervisor
             ),
             supervisor,
         )
+
+
+def _certificate_of(settings: Settings, roles: list[Role]) -> ServerCertificate | None:
+    """Return what TLS is served with, if it is; then it is a role."""
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    certificate = ServerCertificate(certificate=settings.tls_certificate, key=settings.tls_key)
+    roles.append(certificate)
+    return certificate
 
 
 async def _database_of(settings: Settings, stack: AsyncExitStack, roles: list[Role]) -> str:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any, Final
 
+import grpc
 import grpc.aio
 
 from osa_grpc.server.call_limits import CallLimits
@@ -72,12 +73,15 @@ class Listener:
         health: Health,
         metrics: Metrics,
         drains: Sequence[Callable[[], None]],
+        credentials: grpc.ServerCredentials | None = None,
     ) -> None:
+        """Set up; `credentials`: to serve TLS with."""
         self._settings = settings
         self._servicers = servicers
         self._health = health
         self._metrics = metrics
         self._drains = drains
+        self._credentials = credentials  # kept: grpc.aio holds no reference of its own
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[int]:
@@ -97,7 +101,12 @@ class Listener:
         # Watches end by themselves at their maximum age; the grace lets those that have just begun reach it, and say so.
         age = timedelta(seconds=self._settings.watch_max_age_seconds)
         server = grpc.aio.server(
-            interceptors=server_interceptors(limits, self._metrics),
+            interceptors=server_interceptors(
+                limits,
+                self._metrics,
+                default_deadline=timedelta(seconds=self._settings.default_deadline_seconds),
+                trusted_proxies=self._settings.trusted_proxies,
+            ),
             options=server_channel_options(max_connection_age=age, connection_age_grace=age + _AGE_MARGIN),
         )
         for servicer in self._servicers:
@@ -107,7 +116,10 @@ class Listener:
         await self._health.mount(server)
         add_reflection(server, [*pb.SERVICES, HEALTH])
         try:
-            port = server.add_insecure_port(self._settings.listen)
+            if self._credentials is None:
+                port = server.add_insecure_port(self._settings.listen)
+            else:
+                port = server.add_secure_port(self._settings.listen, self._credentials)
         except RuntimeError as error:
             raise _not_to_be_had(self._settings.listen, str(error)) from error
         await server.start()

@@ -11,6 +11,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     SettingsError,
@@ -21,6 +22,7 @@ from osa_grpc.application.retry_policy import RetryRules
 from osa_grpc.domain.hook import MemorySize, memory_bytes, memory_text
 from osa_grpc.domain.srn import SrnDomain
 from osa_grpc.server.cannot_start import CannotStartError
+from osa_grpc.server.client_address import IpNetwork
 from osa_grpc.server.embedded import default_data_directory
 from osa_grpc.storage.database_url import checked_database_url
 
@@ -63,7 +65,19 @@ class Settings(BaseSettings):
     )
     insecure: bool = Field(
         default=False,
-        description="Listen on an address that is not loopback, without encryption and without tokens.",
+        description="Listen on an address that is not loopback, although nothing is encrypted.",
+    )
+    tls_certificate: Path | None = Field(
+        default=None,
+        description="A PEM file: the certificate to serve TLS with, then those that link it to its authority.",
+    )
+    tls_key: Path | None = Field(
+        default=None,
+        description="A PEM file: the certificate's private key, without a password. Both are read again when they change.",
+    )
+    trusted_proxies: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+        default=(),
+        description="Addresses or networks of proxies, with commas; what they say of a call's client is logged as `client`.",
     )
     data_directory: Path = Field(
         default_factory=default_data_directory, description="Where files and the embedded Postgres live."
@@ -140,6 +154,10 @@ class Settings(BaseSettings):
     max_concurrent_uploads: Annotated[int, Field(ge=1)] = Field(
         default=32, description="Uploads at once; each takes some 24 MiB of memory."
     )
+    default_deadline_seconds: Seconds = Field(
+        default=60,
+        description="How long a call may take that takes one message, answers once, and brings no deadline.",
+    )
     idle_upload_seconds: Seconds = Field(default=60, description="How long an upload may send nothing.")
     max_concurrent_watches: Annotated[int, Field(ge=1)] = Field(
         default=10_000, description="Watches at once."
@@ -167,12 +185,25 @@ class Settings(BaseSettings):
         host, _, port = self.listen.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the largest port
             raise ValueError(f"listen: expected HOST:PORT, found {self.listen!r}")
-        if not self.insecure and not _is_loopback(host):
+        if not self.insecure and self.tls_certificate is None and not _is_loopback(host):
             raise ValueError(
-                f"listen: {self.listen} is not a loopback address, and nothing would be encrypted or checked; "
-                "say --insecure if that is what you want"
+                f"listen: {self.listen} is not a loopback address, and nothing would be encrypted; "
+                "give --tls-certificate and --tls-key, or say --insecure if that is what you want"
             )
         return self
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("tls_certificate and tls_key: expected both or none of them, found one")
+        return self
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, given: object) -> object:
+        return (
+            [part.strip() for part in given.split(",") if part.strip()] if isinstance(given, str) else given
+        )
 
     @field_validator("database_url")
     @classmethod
@@ -186,6 +217,11 @@ class Settings(BaseSettings):
             if ":" not in login.get_secret_value():
                 raise ValueError(f"the login for {registry} is not of the form user:password")
         return logins
+
+    @property
+    def is_for_this_machine_only(self) -> bool:
+        """Whether it listens on loopback only."""
+        return _is_loopback(self.listen.rpartition(":")[0])
 
     @property
     def retry(self) -> RetryRules:

@@ -19,6 +19,7 @@ from osa_grpc.domain.errors import (
     AlreadyExistsError,
     ConflictError,
     ConventionExistsError,
+    DeadlineExceededError,
     EtagMismatchError,
     InvalidRequestError,
     NotFoundError,
@@ -56,6 +57,7 @@ STATUS_CODES: Final[Mapping[type[OsaError], grpc.StatusCode]] = {
     EtagMismatchError: grpc.StatusCode.ABORTED,
     OutOfRangeError: grpc.StatusCode.OUT_OF_RANGE,
     UnsupportedError: grpc.StatusCode.UNIMPLEMENTED,
+    DeadlineExceededError: grpc.StatusCode.DEADLINE_EXCEEDED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     ResourceExhaustedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
@@ -63,7 +65,7 @@ STATUS_CODES: Final[Mapping[type[OsaError], grpc.StatusCode]] = {
 
 _MESSAGE_BYTES: Final = 512
 _TEXT_BYTES: Final = 320
-_METADATA_ENTRIES: Final = 8
+_METADATA_BYTES: Final = 1536
 _RESERVE_BYTES: Final = 64  # for the count of what was left out, and lengths that grow
 _ENTRY_OVERHEAD_BYTES: Final = 4  # its field's tag and length
 
@@ -80,13 +82,27 @@ class RpcStatus:
 def status_of(error: OsaError) -> RpcStatus:
     """Return how a call ends that raised the error."""
     code = next(STATUS_CODES[kind] for kind in type(error).__mro__ if kind in STATUS_CODES)
-    metadata = {
-        shortened(key, 64): shortened(value, _TEXT_BYTES)
-        for key, value in list(error.metadata.items())[:_METADATA_ENTRIES]
-    }
     return _status(
-        code, error.message, error.reason, metadata, parts=_fixed_parts(error), lists=_lists(error)
+        code,
+        error.message,
+        error.reason,
+        _fitting(error.metadata),
+        parts=_fixed_parts(error),
+        lists=_lists(error),
     )
+
+
+def _fitting(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the first entries, as many as fit."""
+    fitting: dict[str, str] = {}
+    room = _METADATA_BYTES
+    for long_key, long_value in metadata.items():
+        key, value = shortened(long_key, 64), shortened(long_value, _TEXT_BYTES)
+        room -= len(key.encode()) + len(value.encode()) + 3 * _ENTRY_OVERHEAD_BYTES
+        if room < 0:
+            break
+        fitting[key] = value
+    return fitting
 
 
 def internal_status(incident: str) -> RpcStatus:
@@ -214,7 +230,7 @@ def _lists(error: OsaError) -> list[_Listing]:
         case ConventionExistsError():
             return [
                 _Listing(
-                    detail=pb.ConventionConflict(convention=error.name),
+                    detail=pb.ConventionConflict(convention=shortened(error.name, _TEXT_BYTES)),
                     field="differences",
                     entries=[
                         pb.FieldDifference(

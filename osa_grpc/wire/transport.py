@@ -29,6 +29,9 @@ SERVER_KEEPALIVE: Final = timedelta(seconds=30)
 KEEPALIVE_TIMEOUT: Final = timedelta(seconds=10)
 """How long either side waits for a ping's answer before it takes the connection for dead."""
 
+RESPONSE_ENCODING_KEY: Final = "osa-response-encoding"
+"""Metadata of a call: `gzip` asks for compressed answers."""
+
 STATUS_DETAILS_KEY: Final = "grpc-status-details-bin"
 """The trailer that has `google.rpc.Status`."""
 
@@ -56,13 +59,13 @@ def service_config() -> str:
     """
     policy = {
         "maxAttempts": 4,
-        "initialBackoff": "0.1s",
+        "initialBackoff": "0.2s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
         "retryableStatusCodes": ["UNAVAILABLE"],
     }
     names = [{"service": service, "method": method} for service, method in reads()]
-    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]})
+    return json.dumps({"methodConfig": [{"name": names, "retryPolicy": policy}]}, indent=2)
 
 
 CLIENT_CHANNEL_OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
@@ -71,8 +74,10 @@ CLIENT_CHANNEL_OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.keepalive_time_ms", milliseconds(CLIENT_KEEPALIVE)),
     ("grpc.keepalive_timeout_ms", milliseconds(KEEPALIVE_TIMEOUT)),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.enable_retries", 1),
+    ("grpc.http2.max_pings_without_data", 0),  # a quiet watch is pinged for as long as it lasts
+    ("grpc.initial_reconnect_backoff_ms", 250),
+    ("grpc.min_reconnect_backoff_ms", 250),
+    ("grpc.max_reconnect_backoff_ms", 10_000),
     ("grpc.service_config", service_config()),
 )
-"""The channel arguments of clients that suit the server's."""
+"""The channel arguments of clients that suit the server's. Connections that break are noticed within 30 s while a call is open."""

@@ -40,7 +40,7 @@ def default_of(name: str, field: FieldInfo) -> str:
         return COMPUTED_DEFAULTS[name]
     default: Any = field.default
     match default:
-        case None | {}:
+        case None | {} | ():
             return "none"
         case bool():
             return "yes" if default else "no"

@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack
 import grpc
 import pytest
 
-from osa_grpc.client.channel import CHANNEL_OPTIONS, Stubs
+from osa_grpc.client.channel import Stubs
 from osa_grpc.server.app import Started
 from osa_grpc.wire import pb
+from osa_grpc.wire.transport import CLIENT_CHANNEL_OPTIONS
 from tests.fixtures.archive import Archive, column, kinds, until
 
 # The hook says itself, as its only row, what it has printed.
@@ -89,7 +90,7 @@ async def test_readers_that_take_nothing_do_not_slow_the_hook(archive: Archive, 
         run = await archive.start(convention, check=print_much)
         async with AsyncExitStack() as stack:
             for _ in range(readers):
-                options = (*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
+                options = (*CLIENT_CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
                 channel = await stack.enter_async_context(
                     grpc.aio.insecure_channel(server.address, options=options)
                 )

@@ -2,7 +2,8 @@
 """What every call is put inside, seen from a real client over a real socket."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import ipaddress
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
@@ -23,6 +24,7 @@ from osa_grpc.server.metrics import Metrics
 from osa_grpc.wire import pb
 from osa_grpc.wire.rpc_error import OsaRpcError, error_from_rpc
 from osa_grpc.wire.transport import CLIENT_CHANNEL_OPTIONS
+from tests.fixtures.archive import until
 
 SERVICE = "test.Errors"
 Context = "grpc.aio.ServicerContext[Any, Any]"
@@ -126,7 +128,11 @@ class Server:
         self.channel = channel
 
     async def call(
-        self, method: str, request: bytes | pb.GetRunRequest = b"", within: float | None = None
+        self,
+        method: str,
+        request: bytes | pb.GetRunRequest = b"",
+        within: float | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
     ) -> list[str]:
         """Call a method of any arity; return the texts it answers."""
         raw = request if isinstance(request, bytes) else request.SerializeToString()
@@ -141,7 +147,8 @@ class Server:
         if method == "echoes":
             both = self.channel.stream_stream(path, None, decode)(_stream(raw), timeout=within)
             return [answer.resume_token async for answer in both]
-        answer = await self.channel.unary_unary(path, None, decode)(raw, timeout=within)
+        unary = self.channel.unary_unary(path, None, decode)
+        answer = await unary(raw, timeout=within, metadata=tuple(metadata))
         return [answer.resume_token]
 
     async def error(
@@ -159,10 +166,12 @@ async def _stream(*requests: bytes) -> AsyncIterator[bytes]:
 
 
 @asynccontextmanager
-async def _serving(*, max_unary_calls: int = 100, max_streams: int = 100) -> AsyncIterator[Server]:
+async def _serving(
+    *, max_unary_calls: int = 100, max_streams: int = 100, **parts: Any
+) -> AsyncIterator[Server]:
     limits = CallLimits(max_unary_calls=max_unary_calls, max_streams=max_streams, max_uploads=1)
     server = grpc.aio.server(
-        interceptors=server_interceptors(limits, Metrics()), options=server_channel_options()
+        interceptors=server_interceptors(limits, Metrics(), **parts), options=server_channel_options()
     )
     servicer = Refusing()
     server.add_generic_rpc_handlers((_handler(servicer),))
@@ -293,12 +302,61 @@ async def test_a_deadline_that_passes_cancels_the_handler_and_is_logged(
     assert [line["code"] for line in _lines(log_lines, "rpc")] == ["DEADLINE_EXCEEDED"]
 
 
+async def test_a_call_that_brings_no_deadline_gets_one_and_a_stream_does_not() -> None:
+    short = timedelta(milliseconds=300)
+    async with _serving(default_deadline=short) as server:
+        error = await server.error("waits")
+        assert (error.code, error.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED")
+        assert error.metadata == {"seconds": "0.3"}
+        assert server.servicer.cancelled.is_set()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2 * short.total_seconds()):
+                await server.call("waits_in_stream")
+
+
+async def test_a_call_that_brings_a_deadline_has_its_own() -> None:
+    async with _serving(default_deadline=timedelta(milliseconds=50)) as server:
+        call = asyncio.create_task(server.call("waits", within=60))
+        await asyncio.wait({call}, timeout=0.3)
+        assert not call.done()
+        server.servicer.release.set()
+        assert await call == [""]
+
+
+FROM_LOOPBACK = [ipaddress.ip_network("127.0.0.0/8")]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "said", "client"),
+    [
+        (FROM_LOOPBACK, ["203.0.113.7"], "203.0.113.7"),
+        (FROM_LOOPBACK, ["198.51.100.1, 203.0.113.7"], "203.0.113.7"),
+        (FROM_LOOPBACK, ["198.51.100.1", "2001:db8::1"], "2001:db8::1"),
+        (FROM_LOOPBACK, ["203.0.113.7, 127.0.0.2"], "203.0.113.7"),
+        (FROM_LOOPBACK, ["127.0.0.3"], "127.0.0.3"),
+        (FROM_LOOPBACK, ["203.0.113.7, nonsense"], None),
+        (FROM_LOOPBACK, [], None),
+        ([], ["203.0.113.7"], None),
+        ([ipaddress.ip_network("10.0.0.0/8")], ["203.0.113.7"], None),
+    ],
+)
+async def test_what_is_said_of_a_client_counts_from_trusted_proxies_only(
+    log_lines: CapturingLogger, trusted: list[Any], said: list[str], client: str | None
+) -> None:
+    async with _serving(trusted_proxies=trusted) as server:
+        await server.call("unary", metadata=[("x-forwarded-for", one) for one in said])
+        [line] = await until(lambda: _lines(log_lines, "rpc"))
+    assert line.get("client") == client
+    assert line["peer"].startswith("ipv4:127.0.0.1")
+
+
 async def test_a_call_is_logged_with_its_status_peer_agent_and_ids(
     server: Server, log_lines: CapturingLogger
 ) -> None:
     await server.call("unary")
     server.servicer.error = ResourceExhaustedError("the disk is full", reason="DISK_FULL")
     await server.error("generates")
+    await until(lambda: len(_lines(log_lines, "rpc")) == 2)  # the answer may be here before its line
     fine, full = _lines(log_lines, "rpc")
     assert fine["method"] == f"/{SERVICE}/unary"
     assert (fine["code"], full["code"]) == ("OK", "RESOURCE_EXHAUSTED")

@@ -9,13 +9,8 @@ from osa_grpc.client import Client
 from osa_grpc.server.app import running
 from osa_grpc.server.cannot_start import CannotStartError
 from osa_grpc.server.settings import Settings
+from tests.fixtures.addresses import free_address
 from tests.fixtures.archive import Archive
-
-
-def _free_address() -> str:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 def _read(address: str) -> str:
@@ -24,7 +19,7 @@ def _read(address: str) -> str:
 
 
 async def test_calls_are_counted_by_method_and_code(server_settings: Settings) -> None:
-    address = _free_address()
+    address = free_address()
     async with (
         running(server_settings.model_copy(update={"metrics_listen": address})) as (started, _),
         Client(started.address) as client,
@@ -41,7 +36,7 @@ async def test_calls_are_counted_by_method_and_code(server_settings: Settings) -
 async def test_attempts_that_are_made_again_are_counted_by_their_cause_and_ends_by_verdict(
     server_settings: Settings, obedient_image: str, tmp_path: Path
 ) -> None:
-    address = _free_address()
+    address = free_address()
     settings = server_settings.model_copy(
         update={"metrics_listen": address, "docker_host": f"unix://{tmp_path}/no.sock", "max_attempts": 3}
     )

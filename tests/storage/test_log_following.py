@@ -1,6 +1,9 @@
 """Reading a log whose hook outlived its server, from the table."""
 
-from osa_grpc.application.log_following import LogFollowing
+from contextlib import aclosing
+from datetime import timedelta
+
+from osa_grpc.application.log_following import LogFollowing, as_text
 from osa_grpc.application.storage_ports import RunLease
 from osa_grpc.domain.names import ExecutionId
 from osa_grpc.storage.doorbell import Doorbell
@@ -50,3 +53,26 @@ async def test_a_gap_before_the_first_byte_is_told(storage: PostgresStorage, doo
         await tx.run_logs.mark_gap(lease, execution, 1)
         await tx.run_logs.append(lease, execution, 1, 0, b"late")
     assert await read(LogFollowing(storage=storage, doorbell=doorbell), lease) == [(0, b"late", True)]
+
+
+async def test_a_follower_of_a_silent_log_is_shown_that_it_goes_on_and_where(
+    storage: PostgresStorage, doorbell: Doorbell
+) -> None:
+    lease, execution = await an_attempt(storage)
+    async with storage.transaction() as tx:
+        await tx.run_logs.append(lease, execution, 1, 0, b"caf\xc3")
+    logs = LogFollowing(
+        storage=storage,
+        doorbell=doorbell,
+        poll=timedelta(milliseconds=20),
+        longest_silence=timedelta(milliseconds=50),
+    )
+    pieces = logs.read(lease.run, "summary", attempt=1, offset=0, follow=True)
+    async with aclosing(as_text(pieces, lambda piece, text: (piece.offset, piece.data, text))) as told:
+        assert await anext(told) == (0, b"caf", "caf")
+        assert [await anext(told) for _ in range(2)] == [(3, b"", None)] * 2
+        async with storage.transaction() as tx:
+            await tx.run_logs.append(lease, execution, 1, 4, b"\xa9")
+        while (piece := await anext(told)) == (3, b"", None):
+            pass
+        assert piece == (3, b"\xc3\xa9", "é")

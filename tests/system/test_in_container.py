@@ -18,9 +18,9 @@ from aiodocker.containers import DockerContainer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from osa_grpc.client import Client
-from osa_grpc.client.channel import CHANNEL_OPTIONS
 from osa_grpc.runtimes.docker_engine import DockerEngine
 from osa_grpc.wire import pb
+from osa_grpc.wire.transport import CLIENT_CHANNEL_OPTIONS
 from tests.fixtures.archive import QUICK, WAIT, Archive, rows, until
 from tests.fixtures.engine_proxy import engine_proxy
 from tests.fixtures.machine_container import machine_container
@@ -95,7 +95,7 @@ async def contained(
 
 @asynccontextmanager
 async def used(server: Contained, address: str, image_id: str) -> AsyncIterator[Archive]:
-    options = (*CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
+    options = (*CLIENT_CHANNEL_OPTIONS, ("grpc.use_local_subchannel_pool", 1))
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         client = Client(channel=channel, backoff=QUICK)
         yield Archive(client=client, data_directory=server.data_directory, image_id=image_id)

@@ -1,7 +1,9 @@
 """What an error says to a program: status, reason, details, and never too much of it."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
+from urllib.parse import quote
 
 import grpc
 import grpc.aio
@@ -12,13 +14,17 @@ from hypothesis import strategies as st
 
 from osa_grpc.domain import errors
 from osa_grpc.domain.errors import (
+    AlreadyExistsError,
     ColumnConflict,
     ConflictError,
     ConventionExistsError,
+    DeadlineExceededError,
+    EtagMismatchError,
     FieldDifference,
     InvalidRequestError,
     NotFoundError,
     OsaError,
+    OutOfRangeError,
     PreconditionError,
     PreconditionViolation,
     ResourceExhaustedError,
@@ -79,6 +85,57 @@ def test_details_stay_under_4_kib_and_what_is_left_out_is_counted(texts: list[tu
     assert len(status.details) <= MAX_STATUS_BYTES
     error = received(status)
     assert len(error.violations) + error.omitted_count == len(texts)
+
+
+LONG = st.sampled_from(["", "x", "a readable sentence ", "ü", "\U0001f9ec"]).flatmap(
+    lambda piece: st.integers(0, 2000).map(lambda count: piece * count)
+)
+MANY = st.integers(1, 300)
+
+
+def paths(draw: st.DrawFn) -> list[FieldPath]:
+    return [FieldPath(draw(LONG))] * draw(MANY)
+
+
+@st.composite
+def worst_errors(draw: st.DrawFn) -> OsaError:
+    """An error of any class, with texts and lists far longer than those that the service makes."""
+    text = draw(LONG)
+    count = draw(MANY)
+    names = {"resource_type": "opensciencearchive.org/DepositionFile", "name": text}
+    hook = "h" * 63
+    conflict = ColumnConflict(column="c" * 63, expected=text, found=draw(LONG))
+    difference = FieldDifference(field=draw(LONG), expected=text, found=draw(LONG))
+    unmet = PreconditionViolation(type="FILES", subject=text, message=draw(LONG))
+    made: dict[type[OsaError], OsaError] = {
+        InvalidRequestError: InvalidRequestError(
+            [Violation(at=at, message=text, reason="R" * 40) for at in paths(draw)]
+        ),
+        NotFoundError: NotFoundError(**names),
+        AlreadyExistsError: AlreadyExistsError(text, reason="R" * 40, **names),
+        ConventionExistsError: ConventionExistsError(name=text, differences=[difference] * count),
+        ConflictError: ConflictError(hook=hook, columns=[conflict] * count),
+        PreconditionError: PreconditionError(text, reason="R" * 40, violations=[unmet] * count),
+        EtagMismatchError: EtagMismatchError(text),
+        OutOfRangeError: OutOfRangeError(text),
+        UnsupportedError: UnsupportedError(text, reason="R" * 40, at=FieldPath(draw(LONG))),
+        DeadlineExceededError: DeadlineExceededError(text),
+        UnavailableError: UnavailableError(text, reason="R" * 40),
+        ResourceExhaustedError: ResourceExhaustedError(text, retry_delay=timedelta(days=9)),
+    }
+    assert made.keys() == STATUS_CODES.keys()
+    error = made[draw(st.sampled_from(list(made)))]
+    error.metadata |= {f"{number}{draw(LONG)}": draw(LONG) for number in range(draw(st.integers(0, 12)))}
+    return error
+
+
+@given(worst_errors())
+def test_the_trailers_of_any_error_stay_below_what_clients_and_proxies_take(error: OsaError) -> None:
+    status = status_of(error)
+    assert len(status.details) <= MAX_STATUS_BYTES
+    # On the way the details are base64, and the message is percent-encoded. Most clients take 8 KiB in all.
+    assert len(b64encode(status.details)) + len(quote(status.message)) < 7.5 * 1024
+    assert received(status).code is status.code
 
 
 def test_of_500_violations_many_arrive_and_the_rest_is_counted() -> None:

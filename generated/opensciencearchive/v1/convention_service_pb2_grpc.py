@@ -89,7 +89,8 @@ class ConventionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def WatchConvention(self, request, context):
-        """Sends the convention as it is, again after each change, and ends with OK once READY or FAILED was sent.
+        """Sends the convention as it is, again after each change (and every 15 s or so without one, lest somebody in between takes the
+        stream for dead), and ends with OK once READY or FAILED was sent, whatever state that is to who reads it.
         Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` (the server goes away: call again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

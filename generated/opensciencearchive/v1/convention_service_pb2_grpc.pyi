@@ -47,7 +47,8 @@ class ConventionServiceStub:
     ListConventions: _grpc.UnaryUnaryMultiCallable[_convention_service_pb2.ListConventionsRequest, _convention_service_pb2.ListConventionsResponse]
     """Lists conventions, the newest first. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     WatchConvention: _grpc.UnaryStreamMultiCallable[_convention_service_pb2.WatchConventionRequest, _convention_service_pb2.WatchConventionResponse]
-    """Sends the convention as it is, again after each change, and ends with OK once READY or FAILED was sent.
+    """Sends the convention as it is, again after each change (and every 15 s or so without one, lest somebody in between takes the
+    stream for dead), and ends with OK once READY or FAILED was sent, whatever state that is to who reads it.
     Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` (the server goes away: call again).
     """
 
@@ -70,7 +71,8 @@ class ConventionServiceAsyncStub(ConventionServiceStub):
     ListConventions: _aio.UnaryUnaryMultiCallable[_convention_service_pb2.ListConventionsRequest, _convention_service_pb2.ListConventionsResponse]  # type: ignore[assignment]
     """Lists conventions, the newest first. Errors: INVALID_ARGUMENT `INVALID_PAGE_TOKEN`."""
     WatchConvention: _aio.UnaryStreamMultiCallable[_convention_service_pb2.WatchConventionRequest, _convention_service_pb2.WatchConventionResponse]  # type: ignore[assignment]
-    """Sends the convention as it is, again after each change, and ends with OK once READY or FAILED was sent.
+    """Sends the convention as it is, again after each change (and every 15 s or so without one, lest somebody in between takes the
+    stream for dead), and ends with OK once READY or FAILED was sent, whatever state that is to who reads it.
     Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` (the server goes away: call again).
     """
 
@@ -114,7 +116,8 @@ class ConventionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _convention_service_pb2.WatchConventionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_convention_service_pb2.WatchConventionResponse], _abc.AsyncIterator[_convention_service_pb2.WatchConventionResponse]]:
-        """Sends the convention as it is, again after each change, and ends with OK once READY or FAILED was sent.
+        """Sends the convention as it is, again after each change (and every 15 s or so without one, lest somebody in between takes the
+        stream for dead), and ends with OK once READY or FAILED was sent, whatever state that is to who reads it.
         Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` (the server goes away: call again).
         """
 

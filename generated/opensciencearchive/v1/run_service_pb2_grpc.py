@@ -133,10 +133,11 @@ class RunServiceServicer:
 
     def ReadRunLog(self, request, context):
         """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
-        ends at the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an attempt
-        that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the server
-        goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s:
-        likewise).
+        ends at the last byte there is; with it, once the attempt has ended; while nothing is written a response without content
+        comes every 15 s or so, lest somebody in between takes the stream for dead. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an
+        attempt that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the
+        server goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for
+        30 s: likewise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

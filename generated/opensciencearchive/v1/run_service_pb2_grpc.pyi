@@ -65,10 +65,11 @@ class RunServiceStub:
     """
     ReadRunLog: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]
     """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
-    ends at the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an attempt
-    that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the server
-    goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s:
-    likewise).
+    ends at the last byte there is; with it, once the attempt has ended; while nothing is written a response without content
+    comes every 15 s or so, lest somebody in between takes the stream for dead. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an
+    attempt that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the
+    server goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for
+    30 s: likewise).
     """
 
 @_typing.type_check_only
@@ -108,10 +109,11 @@ class RunServiceAsyncStub(RunServiceStub):
     """
     ReadRunLog: _aio.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]  # type: ignore[assignment]
     """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
-    ends at the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an attempt
-    that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the server
-    goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s:
-    likewise).
+    ends at the last byte there is; with it, once the attempt has ended; while nothing is written a response without content
+    comes every 15 s or so, lest somebody in between takes the stream for dead. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an
+    attempt that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the
+    server goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for
+    30 s: likewise).
     """
 
 class RunServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -190,10 +192,11 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.ReadRunLogResponse], _abc.AsyncIterator[_run_service_pb2.ReadRunLogResponse]]:
         """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
-        ends at the last byte there is; with it, once the attempt has ended. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an attempt
-        that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the server
-        goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s:
-        likewise).
+        ends at the last byte there is; with it, once the attempt has ended; while nothing is written a response without content
+        comes every 15 s or so, lest somebody in between takes the stream for dead. Errors: NOT_FOUND `RESOURCE_NOT_FOUND` (also an
+        attempt that never was), OUT_OF_RANGE `OFFSET_OUT_OF_RANGE` (an offset beyond the end), UNAVAILABLE `SERVER_DRAINING` (the
+        server goes away: call again with the next `offset`), RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for
+        30 s: likewise).
         """
 
 def add_RunServiceServicer_to_server(servicer: RunServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
