@@ -86,8 +86,7 @@ _DEPOSITIONS: Final[dict[str, Json]] = {
         "requestId": REQUEST_ID,
     },
     "CreateDepositionResponse": {
-        "deposition": {key: value for key, value in some.DRAFT.items() if key != "fileCount"}
-        | {"etag": "1"}
+        "deposition": {key: value for key, value in some.DRAFT.items() if key != "fileCount"} | {"etag": "1"}
     },
     "UpdateDepositionRequest": {
         "deposition": {
