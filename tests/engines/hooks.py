@@ -21,7 +21,6 @@ ON_PODMAN = {
     "ends/has-no-entrypoint": "its message is in Podman's words",
     "ends/has-no-interpreter": "Podman's init says 1 for a program that is not there, and Docker's 127",
     "ends/has-no-such-program": "the same",
-    "ends/kills-itself": "on cgroup v1 Podman does not know whether it was for its memory",
     "limits/wants-to-be-root": "Podman's filter of system calls lets it make a user namespace",
 }
 

@@ -1,9 +1,11 @@
 # when = "is ended by SIGKILL"
 # verdict = "FAILED"
-# kind = "HOOK_EXIT"
-# says = "ended by SIGKILL, perhaps for memory"
-# then = "The server sends none to a hook that keeps its limits; the kernel may, when memory is short."
+# kind = "OOM"
+# says = "was killed, perhaps because"
+# then = "The server sends none to a hook that keeps its limits, but the kernel does when memory is short, and not every engine hears of it."
+# limits = { memory = "16m" }
+# retries = ["OOM", "OOM"]
 # do = "Give it more `memory`, or look for what else sends it."
-# within_seconds = 10
+# within_seconds = 30
 
 kill -KILL $$
