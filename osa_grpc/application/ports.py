@@ -146,7 +146,7 @@ class HookObserver(Protocol):
         """The hook appended to `progress.jsonl`; batched every 50 ms at most. An adopted container's come from the first."""
 
     async def ended(self, end: "HookEnd") -> None:
-        """The container has ended, and was told of whole; it is being removed meanwhile. Not called if none ran."""
+        """The container has ended, and was told of whole; it is removed once this returns. Not called if none ran."""
 
 
 @dataclass(frozen=True, kw_only=True)

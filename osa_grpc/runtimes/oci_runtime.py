@@ -28,7 +28,6 @@ from osa_grpc.runtimes.staging import (
     run_directory,
     stage,
 )
-from osa_grpc.runtimes.telling import Telling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,11 +95,12 @@ class OciRuntime:
             limits = prepared.provenance.limits
             assert limits is not None
             with contextlib.closing(prepared.mark) as mark:
-                async with Telling() as telling, prepared.holding as container:
+                async with prepared.holding as container:
                     directory = output_directory(self._work_directory, job)
                     await attempt.run(container, directory=directory, limits=limits, mark=mark)
                     end = attempt.end_with_outputs(self._outputs(job))
-                    telling.begin(observer.ended(end))
+                    # Before the container goes: a server that is killed now, or behind this, does not run the hook again.
+                    await observer.ended(end)
         except ImageNotThereError as error:
             return attempt.end(FailureKind.IMAGE_PULL, str(error), retryable=error.retryable)
         except ConfigRefusedError as error:
