@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from osa_grpc.wire import pb
+from tests.clients.newer_contract import LATER
 from tests.fixtures.documents import ROOT
 
 CLIENTS = ROOT / "examples" / "clients"
@@ -55,6 +56,21 @@ def missing_tools(language: str) -> list[str]:
 
 NOT_REACHED = "not reached"
 
+NEWER = "newer server"
+"""The road at a server of a newer contract: what is not known is passed over."""
+LATER_VALUES = "later values"
+"""The same where rows have values of a newer kind: to end there and say so is all that is right."""
+
+
+@dataclass(frozen=True)
+class Road:
+    """What came of one run of a client."""
+
+    seen: dict[str, Saw]
+    """By step."""
+    said: str
+    exit_code: int
+
 
 @dataclass
 class Result:
@@ -65,9 +81,19 @@ class Result:
     from_nothing: bool = False
     """Whether nothing had been built before; the tool chains' own caches aside."""
     skipped: str = ""
-    seen: dict[str, Saw] = field(default_factory=dict)
-    wrong: dict[str, str] = field(default_factory=dict)
-    """What is not as it must be, by step."""
+    wrong: dict[str, str] = field(
+        default_factory=lambda: dict.fromkeys((*expected(), NEWER, LATER_VALUES), NOT_REACHED)
+    )
+    """What is not as it must be, by step; by `NEWER` and `LATER_VALUES` at such servers."""
+
+    def judge(self, wrong: Mapping[str, str], *, at: str = "") -> None:
+        """Note what was wrong, by step, with the road; with that `at` a server of a newer contract."""
+        for step in [at] if at else expected():
+            self.wrong.pop(step, None)
+        if at and wrong:
+            self.wrong[at] = "\n".join(f"{step}: {why}" for step, why in wrong.items())
+        elif wrong:
+            self.wrong |= wrong
 
 
 async def build(language: str) -> tuple[float, bool]:
@@ -83,8 +109,8 @@ async def build(language: str) -> tuple[float, bool]:
     return time.monotonic() - began, from_nothing
 
 
-async def go_the_road(language: str, *, address: str, convention: Path) -> tuple[dict[str, Saw], str]:
-    """Run a client; return what it saw at each step, and what else is to be said of it."""
+async def go_the_road(language: str, *, address: str, convention: Path) -> Road:
+    """Run a client."""
     code, output, said = await _run(
         [str(CLIENTS / language / "run"), address, str(STRUCTURE), str(convention)]
     )
@@ -93,7 +119,7 @@ async def go_the_road(language: str, *, address: str, convention: Path) -> tuple
         printed = json.loads(line)
         assert set(printed) == {"step", "saw"}, line
         seen[printed["step"]] = printed["saw"]
-    return seen, said if code == 0 else f"exit code {code}\n{said}"
+    return Road(seen=seen, said=said, exit_code=code)
 
 
 async def _run(command: list[str]) -> tuple[int, str, str]:
@@ -190,6 +216,27 @@ def expected() -> dict[str, Saw]:
     }
 
 
+def expected_at_newer() -> dict[str, Saw]:
+    """What every client must see at a newer server (newer_front.py), step by step.
+
+    It passes over the kinds of events that it does not know, has numbers for the enum values that it does not know, goes on after
+    `closing` whatever the reason, and finds the details of errors that it does know.
+    """
+    road = expected()
+    return road | {
+        "submit": {"state": str(LATER)},
+        "watch": road["watch"] | {"connections": 3, "end": str(LATER)},
+    }
+
+
+def expected_at_later_values() -> dict[str, Saw]:
+    """The steps before the query, where the road was gone before."""
+    road = expected_at_newer()
+    road["validate_only"]["stored"] = True
+    steps = list(road)
+    return {step: road[step] for step in steps[: steps.index("query")]}
+
+
 def differences(seen: Mapping[str, Saw], wanted: Mapping[str, Saw]) -> dict[str, str]:
     """Return what is not as it must be, by step."""
     wrong = {}
@@ -221,15 +268,17 @@ def _typed(value: object) -> object:
 
 def table_of(results: list[Result]) -> Table:
     """Show language by step, and how long it took to build each."""
-    steps = list(expected())
     table = Table(title="Clients: did each see what it must?")
     table.add_column("")
     for result in results:
         table.add_column(result.language, justify="center")
-    for step in steps:
-        cells = ["-" if r.skipped else "[red]no[/]" if step in r.wrong else "[green]yes[/]" for r in results]
-        table.add_row(step, *cells)
-    table.add_section()
+    for steps in (list(expected()), [NEWER, LATER_VALUES]):
+        for step in steps:
+            cells = [
+                "-" if r.skipped else "[red]no[/]" if step in r.wrong else "[green]yes[/]" for r in results
+            ]
+            table.add_row(step, *cells)
+        table.add_section()
     table.add_row("build", *("-" if r.build_seconds is None else f"{r.build_seconds:.0f} s" for r in results))
     return table
 
@@ -242,7 +291,8 @@ def show(results: list[Result]) -> None:
     for result in results:
         if result.skipped:
             console.print(f"{result.language}: {result.skipped}", markup=False)
-        elif not result.from_nothing:
+            continue
+        if not result.from_nothing:
             console.print(
                 f"{result.language} had been built before; COLD=1 builds from nothing.", markup=False
             )

@@ -45,10 +45,10 @@ def newer_descriptors() -> FileDescriptorSet:
     return files
 
 
-def with_later_fields(message: Any) -> Any:
-    """Set the added field in this message and all inside it, but for hook definitions: nothing may be added there."""
-    for part in ours_in(message, but="HookDefinition"):
-        part.later = "what today's server does not know"
+def with_later_fields(message: Any, *, but: str = "HookDefinition") -> Any:
+    """Set the added field in this message and all inside it; not in hook definitions: a request may have nothing new there."""
+    for part in ours_in(message, but=but):
+        part.later = "what is not known today"
     return message
 
 

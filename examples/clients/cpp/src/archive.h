@@ -1,6 +1,7 @@
 // A connection to an archive, its calls, and why they are refused.
 #pragma once
 
+#include <google/protobuf/generated_enum_reflection.h>
 #include <google/rpc/error_details.pb.h>
 #include <google/rpc/status.pb.h>
 #include <grpcpp/grpcpp.h>
@@ -34,6 +35,14 @@ struct Archive {
 
 // The code's name, for example FAILED_PRECONDITION, which gRPC for C++ does not know.
 std::string name_of(grpc::StatusCode code);
+
+// The name of an enum's value in the contract. Enums are open: a value of a newer contract comes as its number and has no name here, so a
+// `switch` over an enum needs a default.
+template <typename Enum>
+std::string enum_name(Enum value) {
+  const auto* known = google::protobuf::GetEnumDescriptor<Enum>()->FindValueByNumber(value);
+  return known ? known->name() : std::to_string(value);
+}
 
 // A call that was refused: a code and, when the server itself refused it, typed details.
 class RpcError : public std::runtime_error {

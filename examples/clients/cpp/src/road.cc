@@ -135,13 +135,13 @@ class Road {
     grpc::ClientContext context;
     read_all(*archive_->conventions->WatchConvention(&context, request), [&](auto& response) { registered = response.convention(); });
     return {{"name", registered.name()},
-            {"state", osa::ConventionState_Name(registered.state())},
+            {"state", enum_name(registered.state())},
             {"feature_tables", list_of(registered.feature_tables())}};
   }
 
   json register_again() {
     auto again = register_convention(convention_);
-    return {{"same_name", again.name() == name_}, {"state", osa::ConventionState_Name(again.state())}};
+    return {{"same_name", again.name() == name_}, {"state", enum_name(again.state())}};
   }
 
   json conflict() {
@@ -196,7 +196,7 @@ class Road {
     auto answer = call(*archive_->depositions, &osa::DepositionService::Stub::SubmitDeposition, request);
     run_ = answer.run().name();
     token_ = answer.resume_token();
-    return {{"state", osa::RunState_Name(answer.run().state())}};
+    return {{"state", enum_name(answer.run().state())}};
   }
 
   json watch() {

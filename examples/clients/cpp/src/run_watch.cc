@@ -24,7 +24,7 @@ bool RunWatch::follow(Archive& archive) {
       started = started || event.has_hook_started();
     }
     token_ = response.resume_token();  // covers these events: to be kept once they are dealt with
-    if (response.has_closing()) {
+    if (response.has_closing()) {  // whatever the reason; any other control needs nothing done, also one not known here
       pause_ = std::chrono::milliseconds(TimeUtil::DurationToMilliseconds(response.closing().retry_delay()));
     }
     if (connections == 1 && started) {
@@ -45,11 +45,7 @@ bool RunWatch::follow(Archive& archive) {
 
 void RunWatch::take(const osa::RunEvent& event) {
   sequences_.push_back(event.sequence());
-  if (event.has_run_finished()) {
-    auto state = event.run_finished().state();
-    // Enums are open: a value of a newer contract is its number, and has no name here.
-    end = osa::RunState_IsValid(state) ? osa::RunState_Name(state) : "RunState " + std::to_string(state);
-  }
+  if (event.has_run_finished()) end = enum_name(event.run_finished().state());  // the end, whatever it is called
   const auto* arm = event.GetReflection()->GetOneofFieldDescriptor(event, event.GetDescriptor()->FindOneofByName("kind"));
   if (arm == nullptr) {  // a kind of a newer contract: it counts, and there is nothing else to do about it
     std::cerr << "event " << event.sequence() << " is of a kind not known here; going on\n";

@@ -33,7 +33,7 @@ pub fn kind_name(event: &RunEvent) -> Option<&'static str> {
 pub fn json_value(value: contract::Value) -> Result<Value> {
     use contract::value::Kind;
     Ok(match value.kind {
-        None => bail!("a value of a kind that this client does not know"),
+        None => bail!("a value of a kind that is not known here: a newer client is needed"),
         Some(Kind::Null(_)) => Value::Null,
         Some(Kind::Number(number)) => json!(number),
         Some(Kind::Integer(integer)) => json!(integer),

@@ -150,13 +150,15 @@ public final class Road {
         }
         return Map.of(
                 "name", registered.getName(),
-                "state", registered.getState().name(),
+                "state", EnumNames.nameOf(registered.getState(), registered.getStateValue()),
                 "feature_tables", registered.getFeatureTablesList());
     }
 
     private Map<String, ?> registerAgain() throws StatusException {
         Convention again = register(convention, false);
-        return Map.of("same_name", again.getName().equals(conventionName), "state", again.getState().name());
+        return Map.of(
+                "same_name", again.getName().equals(conventionName),
+                "state", EnumNames.nameOf(again.getState(), again.getStateValue()));
     }
 
     private Map<String, ?> conflict() {
@@ -207,7 +209,7 @@ public final class Road {
                 archive.depositions.submitDeposition(SubmitDepositionRequest.newBuilder().setName(deposition).build());
         run = answer.getRun().getName();
         token = answer.getResumeToken();
-        return Map.of("state", answer.getRun().getState().name());
+        return Map.of("state", EnumNames.nameOf(answer.getRun().getState(), answer.getRun().getStateValue()));
     }
 
     private Map<String, ?> watch() throws Exception {

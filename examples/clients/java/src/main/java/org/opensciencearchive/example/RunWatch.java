@@ -10,7 +10,6 @@ import java.util.Locale;
 import java.util.stream.LongStream;
 import org.opensciencearchive.v1.RunEvent;
 import org.opensciencearchive.v1.RunFinished;
-import org.opensciencearchive.v1.RunState;
 import org.opensciencearchive.v1.WatchRunRequest;
 import org.opensciencearchive.v1.WatchRunResponse;
 
@@ -50,7 +49,7 @@ final class RunWatch {
                 failures = 0;
                 response.getEventsList().forEach(this::take);
                 token = response.getResumeToken(); // covers these events: to be kept once they are dealt with
-                if (response.hasClosing()) {
+                if (response.hasClosing()) { // whatever the reason; any other `control` needs nothing done, also one not known here
                     pauseMillis = millis(response.getClosing().getRetryDelay());
                 }
                 if (connections == 1 && response.getEventsList().stream().anyMatch(RunEvent::hasHookStarted)) {
@@ -85,7 +84,8 @@ final class RunWatch {
     private void take(RunEvent event) {
         sequences.add(event.getSequence());
         if (event.hasRunFinished()) {
-            end = nameOf(event.getRunFinished());
+            RunFinished finished = event.getRunFinished();
+            end = EnumNames.nameOf(finished.getState(), finished.getStateValue());
         }
         switch (event.getKindCase()) {
             case KIND_NOT_SET -> // a kind of a newer contract: it counts, and there is nothing else to do about it
@@ -97,11 +97,6 @@ final class RunWatch {
             }
             default -> kinds.add(event.getKindCase().name().toLowerCase(Locale.ROOT));
         }
-    }
-
-    /** A value of a newer contract is UNRECOGNIZED in an enum's getter; its number is in the getter beside it. */
-    private static String nameOf(RunFinished finished) {
-        return finished.getState() == RunState.UNRECOGNIZED ? "RunState " + finished.getStateValue() : finished.getState().name();
     }
 
     private static long millis(Duration duration) {
