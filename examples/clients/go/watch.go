@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -18,6 +19,7 @@ func (t *traveller) watch(ctx context.Context) (saw, error) {
 	history := &history{}
 	for {
 		history.connections++
+		history.pause = time.Second
 		err := t.follow(ctx, history)
 		switch {
 		case history.end != "" && err == nil:
@@ -28,11 +30,18 @@ func (t *traveller) watch(ctx context.Context) (saw, error) {
 				"end":         history.end,
 				"closed_with": "OK",
 			}, nil
-		case err == nil || errors.Is(err, errCut) || status.Code(err) == codes.Unavailable:
+		case errors.Is(err, errCut):
+			history.pause = 0 // only to show that nothing is lost: a client of yours does not cut its own connections
+		case err == nil || status.Code(err) == codes.Unavailable:
 			// OK without run_finished comes after `closing`: the server goes, or spreads its watchers. The token is exact, so nothing is missed and
-			// nothing comes twice, whoever cut the connection. A program that runs for long waits here as `closing` asks, or a second or so.
+			// nothing comes twice, whoever cut the connection.
 		default:
 			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(history.pause):
 		}
 		t.conn.Close()
 		if t.conn, err = connect(t.address); err != nil {
@@ -47,6 +56,7 @@ type history struct {
 	sequences   []int64
 	kinds       []string
 	end         string
+	pause       time.Duration // before the next connection
 }
 
 func (h *history) eachOnce() bool {
@@ -85,6 +95,10 @@ func (t *traveller) follow(ctx context.Context, history *history) error {
 			cut = cut || kind == "hook_started" && history.connections == 1
 		}
 		t.token = message.GetResumeToken() // it covers the events of this message: keep it once they are dealt with
+		// Whatever the reason. Any other control needs nothing done, also one that is not known here, which is nil.
+		if closing := message.GetClosing(); closing != nil {
+			history.pause = closing.GetRetryDelay().AsDuration()
+		}
 		if cut {
 			return errCut
 		}
@@ -94,11 +108,11 @@ func (t *traveller) follow(ctx context.Context, history *history) error {
 func (h *history) add(event *osa.RunEvent) string {
 	h.sequences = append(h.sequences, event.GetSequence())
 	if finished := event.GetRunFinished(); finished != nil {
-		h.end = finished.GetState().String()
+		h.end = finished.GetState().String() // the end, whatever it is called: a state of a newer contract prints as its number
 	}
 	message := event.ProtoReflect()
 	arm := message.WhichOneof(message.Descriptor().Oneofs().ByName("kind"))
-	if arm == nil {
+	if arm == nil { // a kind of a newer contract: it counts, and there is nothing else to do about it
 		fmt.Fprintf(os.Stderr, "event %d is of a kind this client does not know; going on\n", event.GetSequence())
 		return ""
 	}

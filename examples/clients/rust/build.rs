@@ -2,8 +2,8 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-/// The contract, and what it imports of google/api. In a project of your own: where you put your copy of both.
-const INCLUDES: [&str; 2] = ["../../../proto", "../../../build/googleapis"];
+/// The contract, and what it imports of google/api. In a project of your own: the one folder that `osa-grpc contract export` has written.
+const INCLUDES: &[&str] = &["../../../proto", "../../../build/googleapis"];
 const PACKAGE: &str = "opensciencearchive/v1";
 
 fn main() -> Result<(), Box<dyn Error>> {

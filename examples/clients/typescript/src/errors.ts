@@ -1,7 +1,6 @@
 import { clone, create } from "@bufbuild/protobuf";
 import { BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
-import { ConnectError } from "@connectrpc/connect";
-import { CodeSchema } from "../build-output/gen/google/rpc/code_pb.js";
+import { Code, ConnectError } from "@connectrpc/connect";
 import { BadRequestSchema, ErrorInfoSchema } from "../build-output/gen/google/rpc/error_details_pb.js";
 import { ConventionSchema } from "../build-output/gen/opensciencearchive/v1/convention_pb.js";
 import {
@@ -9,7 +8,7 @@ import {
   UploadFileRequestSchema,
 } from "../build-output/gen/opensciencearchive/v1/deposition_service_pb.js";
 import type { HookDefinition } from "../build-output/gen/opensciencearchive/v1/hook_pb.js";
-import { CONVENTION_ID, TABLE, type Traveller, nameOf } from "./traveller.js";
+import { CONVENTION_ID, TABLE, type Traveller } from "./traveller.js";
 
 /** The error of a call that must not succeed. */
 export async function refusal(call: Promise<unknown>): Promise<ConnectError> {
@@ -21,9 +20,9 @@ export async function refusal(call: Promise<unknown>): Promise<ConnectError> {
   throw new Error("it was accepted");
 }
 
-/** The name of an error's code as all of gRPC spells it. */
-export function codeOf(error: ConnectError): string {
-  return nameOf(CodeSchema, error.code);
+/** The name of an error's code as all of gRPC spells it: Connect has FailedPrecondition, and Canceled with one L. */
+export function codeOf({ code }: ConnectError): string {
+  return code === Code.Canceled ? "CANCELLED" : Code[code].replace(/(?<=[a-z])[A-Z]/g, "_$&").toUpperCase();
 }
 
 /** What a program switches on, for example FEATURE_TABLE_CONFLICT. */

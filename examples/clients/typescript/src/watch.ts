@@ -1,4 +1,6 @@
+import { durationMs } from "@bufbuild/protobuf/wkt";
 import { Code, ConnectError } from "@connectrpc/connect";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { RunEvent } from "../build-output/gen/opensciencearchive/v1/run_event_pb.js";
 import { RunStateSchema } from "../build-output/gen/opensciencearchive/v1/run_pb.js";
 import { connect } from "./connection.js";
@@ -9,6 +11,7 @@ export async function watch(traveller: Traveller) {
   const history = new History();
   for (;;) {
     history.connections++;
+    history.pauseMs = 1000;
     try {
       const cut = await follow(traveller, history);
       if (!cut && history.end) {
@@ -24,9 +27,9 @@ export async function watch(traveller: Traveller) {
     } catch (error) {
       if (ConnectError.from(error).code !== Code.Unavailable) throw error;
     }
-    // The token is exact, so nothing is missed and nothing comes twice, whoever cut the connection. A program that runs for long waits
-    // here as `closing` asks, or a second or so.
+    // The token is exact, so nothing is missed and nothing comes twice, whoever cut the connection.
     traveller.connection.close();
+    await sleep(history.pauseMs);
     traveller.connection = connect(traveller.address);
   }
 }
@@ -41,7 +44,14 @@ async function follow(traveller: Traveller, history: History): Promise<boolean> 
   for await (const message of stream) {
     const kinds = message.events.map((event) => history.add(event));
     traveller.resumeToken = message.resumeToken; // covers these events: keep it once they are dealt with
+    // Whatever the reason. Any other control needs nothing done, also one that is not known here, whose case is undefined.
+    if (message.control.case === "closing") {
+      const { retryDelay } = message.control.value;
+      if (retryDelay) history.pauseMs = durationMs(retryDelay);
+    }
     if (kinds.includes("hook_started") && history.connections === 1) {
+      // Only to show that nothing is lost: a client of yours does not cut its own connections.
+      history.pauseMs = 0;
       call.abort();
       return true;
     }
@@ -55,11 +65,14 @@ class History {
   readonly sequences: bigint[] = [];
   readonly kinds: string[] = [];
   end = "";
+  /** Before the next connection. */
+  pauseMs = 0;
 
   /** Takes in an event; returns its kind. */
   add({ sequence, kind }: RunEvent): string | undefined {
     this.sequences.push(sequence);
     if (kind.case === undefined) {
+      // A kind of a newer contract: it counts, and there is nothing else to do about it.
       console.error(`event ${sequence} is of a kind this client does not know; going on`);
       return undefined;
     }
