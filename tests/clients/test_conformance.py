@@ -56,6 +56,16 @@ def test_whatever_a_client_sees_otherwise_is_a_no() -> None:
     assert conformance.differences(seen, wanted).keys() == {"watch", "dance", "errors"}
 
 
+def test_what_was_not_tried_is_a_no_as_well() -> None:
+    result = Result(language="a language")
+    assert result.wrong.keys() == {*conformance.expected(), NEWER, LATER_VALUES}
+    result.judge({"query": "saw nothing"})
+    assert result.wrong.keys() == {"query", NEWER, LATER_VALUES}
+    result.judge({"submit": "saw nothing"}, at=NEWER)
+    result.judge({}, at=LATER_VALUES)
+    assert result.wrong == {"query": "saw nothing", NEWER: "submit: saw nothing"}
+
+
 async def convention_file(docker_host: str, tmp_path: Path) -> Path:
     images = {}
     for folder in (EXAMPLE / "hooks").iterdir():
