@@ -286,6 +286,8 @@ COLUMN_CONFLICT: Final[Json] = {
     "column": "residue_count",
     "expected": "integer, required",
     "found": "string, required",
+    "expectedColumn": {"name": "residue_count", "jsonType": "JSON_TYPE_INTEGER", "required": True},
+    "foundColumn": {"name": "residue_count", "jsonType": "JSON_TYPE_STRING", "required": True},
 }
 FIELD_DIFFERENCE: Final[Json] = {
     "field": "convention.hooks[0].oci.limits.memory",

@@ -71,7 +71,11 @@ class FeatureQuerying:
                 below 0.
         """
         if page_size < 0:
-            violation = Violation(at=FieldPath("page_size"), message=f"expected 0 or more, found {page_size}")
+            violation = Violation(
+                at=FieldPath("page_size"),
+                message=f"expected 0 or more, found {page_size}",
+                reason="OUT_OF_RANGE",
+            )
             raise InvalidRequestError([violation])
         async with self._storage.reading() as transaction:
             table = await _made(transaction, hook)
@@ -111,7 +115,11 @@ def _projection(names: Sequence[str], known: Sequence[QueryColumn]) -> Sequence[
                 Violation(at=at, message=f"there is no column {name[:63]!r}", reason="UNKNOWN_COLUMN")
             )
         elif name in names[:i]:
-            violations.append(Violation(at=at, message=f"expected each column once, found {name} again"))
+            violations.append(
+                Violation(
+                    at=at, message=f"expected each column once, found {name} again", reason="DUPLICATE_NAME"
+                )
+            )
     if violations:
         is_unknown = any(violation.reason == "UNKNOWN_COLUMN" for violation in violations)
         raise InvalidRequestError(violations, reason="UNKNOWN_COLUMN" if is_unknown else None)

@@ -7,8 +7,10 @@ import click
 
 from osa_grpc.cli.invocation import Invocation, output_option
 from osa_grpc.wire.contract_files import contract_files, descriptor_set
+from osa_grpc.wire.transport import service_config
 
 _SET_NAME: Final = "contract.binpb"
+_SERVICE_CONFIG_NAME: Final = "service-config.json"
 
 
 @click.group()
@@ -26,7 +28,7 @@ def contract() -> None:
 )
 @output_option
 def export(*, directory: Path, with_set: bool) -> None:
-    """Write the contract's .proto files into DIR, with everything they import.
+    """Write the contract's .proto files into DIR, with everything they import, and the service config that retries reads.
 
     DIR is made if it is not there; files that are there from before are replaced. The files of google/protobuf are not written:
     protoc, buf and the generators have their own. Then, for example:
@@ -37,6 +39,7 @@ def export(*, directory: Path, with_set: bool) -> None:
         directory / name: content
         for name, content in (
             *contract_files().items(),
+            (_SERVICE_CONFIG_NAME, f"{service_config()}\n".encode()),
             *([(_SET_NAME, descriptor_set().SerializeToString(deterministic=True))] if with_set else []),
         )
     }

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
+from osa_grpc.domain.column import ColumnDef
 from osa_grpc.domain.field_path import FieldPath
 
 
@@ -107,6 +109,20 @@ class ColumnConflict:
     column: str
     expected: str
     found: str
+    expected_column: ColumnDef | None = None
+    found_column: ColumnDef | None = None
+
+    @classmethod
+    def between(cls, expected: ColumnDef | None, found: ColumnDef | None) -> Self:
+        """Return how two definitions of a column differ; None: there is none."""
+        [name, *_] = [column.name for column in (expected, found) if column is not None]
+        return cls(
+            column=name,
+            expected="absent" if expected is None else expected.shape,
+            found="absent" if found is None else found.shape,
+            expected_column=expected,
+            found_column=found,
+        )
 
 
 class ConflictError(OsaError):

@@ -56,15 +56,15 @@ def merge_feature_spec(hook: str, existing: TableFeatureSpec, wanted: TableFeatu
         other = brought.pop(column.name, None)
         if other is None:
             if column.required:
-                conflicts.append(ColumnConflict(column=column.name, expected=column.shape, found="absent"))
+                conflicts.append(ColumnConflict.between(column, None))
             merged.append(column)
         elif other.shape != column.shape:
-            conflicts.append(ColumnConflict(column=column.name, expected=column.shape, found=other.shape))
+            conflicts.append(ColumnConflict.between(column, other))
         else:
             merged.append(other)
     for column in brought.values():
         if column.required:
-            conflicts.append(ColumnConflict(column=column.name, expected="absent", found=column.shape))
+            conflicts.append(ColumnConflict.between(None, column))
         merged.append(column)
     if len(merged) > MAX_COLUMNS:
         first = merged[MAX_COLUMNS].name

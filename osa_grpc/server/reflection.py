@@ -1,23 +1,21 @@
 """Reflection, as v1alpha and as v1: grpcio-reflection ships v1alpha only, and v1 has the same messages under another name.
 
-What Python's descriptors leave out is filled in: the fields' JSON names. Without them tools show `create_time` where they would
-show `createTime` if they had read the .proto files.
+It tells what Python's descriptors leave out: the contract's comments, which `grpcurl describe` shows, and the fields' JSON names,
+without which tools show `create_time` where they would show `createTime` if they had read the .proto files.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import grpc
 import grpc.aio
 from google.protobuf import descriptor_pool
-from google.protobuf.descriptor import FileDescriptor
-from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.protobuf.descriptor_pool import DescriptorPool
-from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import _async, reflection_pb2, reflection_pb2_grpc
 
-from osa_grpc.wire import pb
+from osa_grpc.wire.contract_files import descriptor_set
 
 V1ALPHA: Final = "grpc.reflection.v1alpha.ServerReflection"
 V1: Final = "grpc.reflection.v1.ServerReflection"
@@ -27,10 +25,27 @@ _METHOD: Final = "ServerReflectionInfo"
 class Reflection(_async.ReflectionServicer):  # type: ignore[misc] # untyped upstream
     """Answers what services there are. Finds methods by name (`ghz` asks so), which the base does not."""
 
+    def __init__(self, services: Sequence[str], files: Mapping[str, FileDescriptorProto]) -> None:
+        pool = DescriptorPool()
+        for file in files.values():
+            pool.Add(file)
+        super().__init__(services, pool=pool)
+        self._files = {name: file.SerializeToString() for name, file in files.items()}
+
+    def _file_by_filename(self, request: Any, filename: str) -> Any:  # noqa: ANN401 - untyped upstream
+        return self._as_it_came(super()._file_by_filename(request, filename))
+
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:  # noqa: ANN401 - untyped upstream
         response = super()._file_containing_symbol(request, fully_qualified_name)
         if response.HasField("error_response"):
-            return super()._file_containing_symbol(request, fully_qualified_name.rpartition(".")[0])
+            response = super()._file_containing_symbol(request, fully_qualified_name.rpartition(".")[0])
+        return self._as_it_came(response)
+
+    def _as_it_came(self, response: Any) -> Any:  # noqa: ANN401 - untyped upstream
+        """Put the comments back, which a pool does not keep."""
+        if response.HasField("file_descriptor_response"):
+            told = response.file_descriptor_response.file_descriptor_proto
+            told[:] = [self._files[FileDescriptorProto.FromString(file).name] for file in told]
         return response
 
 
@@ -41,8 +56,7 @@ def add_reflection(
 
     Both versions, unless told otherwise: most servers have one of them only, and tools must find their way with either.
     """
-    told = [*services, *versions]
-    servicer = Reflection(told, pool=_pool_of(_files_of(services)))
+    servicer = Reflection([*services, *versions], {file.name: file for file in _files_of(services)})
     if V1ALPHA in versions:
         reflection_pb2_grpc.add_ServerReflectionServicer_to_server(servicer, server)
     if V1 in versions:
@@ -54,56 +68,28 @@ def add_reflection(
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, {_METHOD: handler}),))
 
 
-def _files_of(services: Sequence[str]) -> Iterable[FileDescriptor]:
-    known = descriptor_pool.Default()
-    yield from (known.FindFileContainingSymbol(service) for service in services)
-    yield from (*pb.FILES, error_details_pb2.DESCRIPTOR, status_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR)
+def _files_of(services: Iterable[str]) -> Iterator[FileDescriptorProto]:
+    """Yield the contract, each file after what it imports, then the others that declare services; they import nothing."""
+    contract = descriptor_set().file
+    yield from contract
+    named = {f"{file.package}.{service.name}" for file in contract for service in file.service}
+    yield from (_declaring(service) for service in services if service not in named)
+    yield _declaring(V1ALPHA)
+    yield _v1_of(_declaring(V1ALPHA))
 
 
-def _pool_of(files: Iterable[FileDescriptor]) -> DescriptorPool:
-    """Return a pool with the files, all they import, and v1 of reflection."""
-    pool = DescriptorPool()
-    added = set[str]()
-
-    def add(file: FileDescriptor) -> None:
-        if file.name in added:
-            return
-        added.add(file.name)
-        for imported in file.dependencies:
-            add(imported)
-        pool.Add(_with_json_names(_proto_of(file)))
-
-    for file in files:
-        add(file)
-    pool.Add(_with_json_names(_v1_of(_proto_of(reflection_pb2.DESCRIPTOR))))
-    return pool
-
-
-def _proto_of(file: FileDescriptor) -> FileDescriptorProto:
-    proto = FileDescriptorProto()
-    file.CopyToProto(proto)
-    return proto
-
-
-def _with_json_names(file: FileDescriptorProto) -> FileDescriptorProto:
-    """Fill in the names that protoc gives to whoever asks protoc."""
-
-    def fill(messages: Iterable[DescriptorProto]) -> None:
-        for message in messages:
-            for field in message.field:
-                field.json_name = field.json_name or _json_name(field.name)
-            fill(message.nested_type)
-
-    fill(file.message_type)
+def _declaring(service: str) -> FileDescriptorProto:
+    """Return a service's file with the JSON names that protoc gives to whoever asks protoc."""
+    file = FileDescriptorProto()
+    descriptor_pool.Default().FindFileContainingSymbol(service).CopyToProto(file)
+    for message in file.message_type:
+        for field in message.field:
+            field.json_name = re.sub("_+(.?)", lambda match: match[1].upper(), field.name)
     return file
 
 
-def _json_name(name: str) -> str:
-    return re.sub("_+(.?)", lambda match: match[1].upper(), name)
-
-
 def _v1_of(file: FileDescriptorProto) -> FileDescriptorProto:
-    """Return v1's file: v1alpha's under its other name."""
+    """Make v1's file of v1alpha's, which is the same under its other name."""
     file.name = "grpc/reflection/v1/reflection.proto"
     file.package = "grpc.reflection.v1"
     for message in file.message_type:

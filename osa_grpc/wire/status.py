@@ -15,6 +15,7 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from osa_grpc.domain.column import ColumnDef
 from osa_grpc.domain.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -32,6 +33,7 @@ from osa_grpc.domain.errors import (
 )
 from osa_grpc.domain.names import feature_table_name
 from osa_grpc.wire import pb
+from osa_grpc.wire.column_codec import column_to_proto
 from osa_grpc.wire.rpc_error import ERROR_DOMAIN, INCIDENT_KEY, OMITTED_KEY, OsaRpcError, error_from_rpc
 
 __all__ = [
@@ -222,6 +224,8 @@ def _lists(error: OsaError) -> list[_Listing]:
                             column=c.column,
                             expected=shortened(c.expected, _TEXT_BYTES),
                             found=shortened(c.found, _TEXT_BYTES),
+                            expected_column=_shape_of(c.expected_column),
+                            found_column=_shape_of(c.found_column),
                         )
                         for c in error.columns
                     ],
@@ -244,6 +248,13 @@ def _lists(error: OsaError) -> list[_Listing]:
             ]
         case _:
             return []
+
+
+def _shape_of(column: ColumnDef | None) -> pb.ColumnDef | None:
+    """Return what makes a conflict; a description would leave no room for other columns."""
+    return (
+        None if column is None else column_to_proto(column.model_copy(update={"description": "", "unit": ""}))
+    )
 
 
 def _bad_request(violations: list[Message]) -> _Listing:

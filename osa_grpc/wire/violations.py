@@ -14,7 +14,7 @@ M = TypeVar("M", bound=BaseModel)
 
 _SHOWN: Final = 80
 
-_REASONS: Final[Mapping[str, str]] = {
+REASONS: Final[Mapping[str, str]] = {
     "missing": "REQUIRED",
     "string_pattern_mismatch": "INVALID_FORMAT",
     "string_too_short": "TOO_SHORT",
@@ -101,7 +101,7 @@ def _violation(detail: ErrorDetails, at: FieldPath, paths: Mapping[str, FieldPat
     if isinstance(given, str) and detail["type"] in {"too_long", "string_too_long"}:
         message = f"expected at most {detail['ctx']['max_length']} characters, found {len(given)}"
         return Violation(at=path, message=message, reason="TOO_LONG")
-    reason = _REASONS.get(detail["type"], "INVALID_VALUE")
+    reason = REASONS.get(detail["type"], "INVALID_VALUE")
     message = detail["msg"].removeprefix("Value error, ")
     if isinstance(given, (str, int, float)) and detail["type"] != "missing":
         message += f", found {given!r:.{_SHOWN}}"

@@ -3,6 +3,7 @@
 That the pages are fresh is asked by `make check`.
 """
 
+import ast
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from google.protobuf.message import Message
 
 from osa_grpc.application import listing
 from osa_grpc.application.filtering import parse_filter, parse_order_by
+from osa_grpc.domain.errors import Violation
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.names import RunId
 from osa_grpc.domain.srn import SrnAuthority
@@ -37,6 +39,7 @@ from osa_grpc.wire.hook_summary_codec import (
 from osa_grpc.wire.record_codec import record_from_proto, record_to_proto
 from osa_grpc.wire.run_event_codec import run_event_from_proto, run_event_to_proto
 from osa_grpc.wire.times import duration_from_proto
+from osa_grpc.wire.violations import REASONS
 from reference.contract import Rpc, errors_apart, read_contract
 from reference.example_resources import FEATURE_TABLE, RUN_ID
 from reference.examples import EXAMPLES
@@ -306,3 +309,25 @@ def test_every_reason_that_errors_have_is_in_the_contract() -> None:
     contract = "\n".join(path.read_text() for path in (ROOT / "proto").rglob("*.proto"))
     at_start_only = {"DATABASE_REFUSED"}
     assert {reason for reason in raised if f"`{reason}`" not in contract} == at_start_only
+
+
+def reasons_of_fields() -> set[str]:
+    """Every reason that the sources give to what is wrong with one field."""
+    calls = {"Violation", "add"}
+    found = set(REASONS.values()) | {Violation(at=FieldPath("x"), message="").reason}
+    for path in (ROOT / "osa_grpc").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "id", getattr(node.func, "attr", "")) in calls
+            ):
+                values = [word.value for word in node.keywords if word.arg == "reason"]
+                found |= {str(value.value) for value in values if isinstance(value, ast.Constant)}
+    return found
+
+
+def test_the_contract_lists_the_reasons_that_fields_have() -> None:
+    contract = (ROOT / "proto" / "opensciencearchive" / "v1" / "error_details.proto").read_text()
+    [listed] = re.findall(r"with a `reason`: (.*?);\n", contract, re.DOTALL)
+    of_the_error = {"UNKNOWN_COLUMN", "MALFORMED_MESSAGE"}
+    assert set(re.findall("`([A-Z_]+)`", listed)) - {"INVALID_FIELD"} == reasons_of_fields() - of_the_error

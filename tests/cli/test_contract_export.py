@@ -69,7 +69,13 @@ def test_what_is_exported_builds_with_buf(exported: Path, tmp_path: Path) -> Non
 
 
 def test_the_details_of_errors_are_exported_though_nothing_imports_them(exported: Path) -> None:
-    assert {"google/rpc/status.proto", "google/rpc/error_details.proto"} <= set(protos_in(exported))
+    wanted = {"google/rpc/status.proto", "google/rpc/error_details.proto", "google/rpc/code.proto"}
+    assert wanted <= set(protos_in(exported))
+
+
+def test_the_service_config_is_exported(exported: Path) -> None:
+    published = (ROOT / "docs" / "service-config.json").read_text()
+    assert (exported / "service-config.json").read_text() == published
 
 
 def test_what_every_generator_has_of_its_own_is_left_out(exported: Path) -> None:
@@ -84,10 +90,20 @@ def test_the_descriptor_set_is_what_protoc_makes_of_the_files(exported: Path, tm
     assert {file.name for file in found.file} == {file.name for file in expected.file}
     by_name = {file.name: file for file in expected.file}
     for file in found.file:
-        if not file.name.startswith(
-            "google/protobuf/"
-        ):  # protobuf's own may be of another version than protoc's
-            assert file == by_name[file.name]
+        file.ClearField("source_code_info")
+        assert file == by_name[file.name]
+
+
+def test_the_descriptor_set_has_the_comments_of_the_contract(exported: Path) -> None:
+    found = FileDescriptorSet.FromString((exported / "contract.binpb").read_bytes())
+    comments = {
+        file.name: [place.leading_comments.strip() for place in file.source_code_info.location]
+        for file in found.file
+    }
+    assert "A column as a query sees it." in comments["opensciencearchive/v1/feature.proto"]
+    assert {name for name, said in comments.items() if said} == {
+        name for name in comments if name.startswith("opensciencearchive/")
+    }
 
 
 def test_the_descriptor_set_has_each_file_after_what_it_imports(exported: Path) -> None:
@@ -104,7 +120,8 @@ def test_exporting_again_replaces_what_is_there_and_gives_the_same(exported: Pat
     for _ in range(2):
         result = CliRunner().invoke(cli, ["--output", "json", "contract", "export", str(tmp_path)])
         assert result.exit_code == 0, result.output
-        assert json.loads(result.stdout) == {"directory": str(tmp_path), "files": protos_in(exported)}
+        written = {"directory": str(tmp_path), "files": [*protos_in(exported), "service-config.json"]}
+        assert json.loads(result.stdout) == written
     expected = files_in(exported)
     del expected["contract.binpb"]
     assert files_in(tmp_path) == expected
@@ -119,6 +136,7 @@ def test_where_nothing_can_be_written_the_command_says_so(tmp_path: Path) -> Non
 
 
 def test_a_file_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "contract.binpb").write_bytes(contract_files.descriptor_set().SerializeToString())
     monkeypatch.setattr(contract_files, "files", lambda _: tmp_path)
     with pytest.raises(FileNotFoundError, match=r"google/api/field_behavior\.proto is not installed"):
         contract_files.contract_files()

@@ -157,6 +157,16 @@ async def test_reflection_gives_the_json_names_that_protoc_gives(
         assert json_names(told) == json_names(file)
 
 
+async def test_reflection_tells_the_comments_of_the_contract(channel: grpc.aio.Channel) -> None:
+    for version in (V1, V1ALPHA):
+        answer = await ask(channel, version, file_containing_symbol=f"{RUNS}.WatchRun")
+        [file, *_] = map(
+            FileDescriptorProto.FromString, answer.file_descriptor_response.file_descriptor_proto
+        )
+        said = [place.leading_comments for place in file.source_code_info.location]
+        assert " Asks to watch a run.\n" in said
+
+
 async def test_what_the_contract_says_of_fields_and_resources_is_understood_by_reflection_alone(
     channel: grpc.aio.Channel,
 ) -> None:

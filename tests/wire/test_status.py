@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from osa_grpc.domain import errors
+from osa_grpc.domain.column import ColumnDef, JsonType
 from osa_grpc.domain.errors import (
     AlreadyExistsError,
     ColumnConflict,
@@ -156,6 +157,27 @@ def test_a_conflict_names_each_column_and_counts_the_rest() -> None:
     assert detail.feature_table == "featureTables/chains"
     assert detail.columns[0] == pb.ColumnConflict(column="c0", expected="number", found="string")
     assert detail.omitted_count == error.omitted_count == 300 - len(detail.columns) > 0
+
+
+def test_a_conflict_has_both_definitions_without_what_may_differ() -> None:
+    there = ColumnDef(name="r", json_type=JsonType.NUMBER, required=True, description="x" * 4096, unit="Ao")
+    brought = ColumnDef(name="r", json_type=JsonType.STRING, format="date")
+    conflict = ColumnConflict.between(there, brought)
+    error = received(
+        status_of(
+            ConflictError(hook="chains", columns=[conflict] * 9 + [ColumnConflict.between(None, there)])
+        )
+    )
+    (detail,) = [d for d in error.details if isinstance(d, pb.FeatureTableConflict)]
+    assert detail.omitted_count == 0
+    assert detail.columns[0] == pb.ColumnConflict(
+        column="r",
+        expected="number, required",
+        found="string (date)",
+        expected_column=pb.ColumnDef(name="r", json_type=pb.JSON_TYPE_NUMBER, required=True),
+        found_column=pb.ColumnDef(name="r", json_type=pb.JSON_TYPE_STRING, format="date"),
+    )
+    assert not detail.columns[9].HasField("expected_column")
 
 
 def test_a_convention_that_differs_says_in_what() -> None:

@@ -22,9 +22,10 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from opensciencearchive.v1 import hook_pb2 as opensciencearchive_dot_v1_dot_hook__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)opensciencearchive/v1/error_details.proto\x12\x15opensciencearchive.v1\"|\n\x14\x46\x65\x61tureTableConflict\x12\x15\n\rfeature_table\x18\x01 \x01(\t\x12\x36\n\x07\x63olumns\x18\x02 \x03(\x0b\x32%.opensciencearchive.v1.ColumnConflict\x12\x15\n\romitted_count\x18\x03 \x01(\x05\"A\n\x0e\x43olumnConflict\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\t\"|\n\x12\x43onventionConflict\x12\x12\n\nconvention\x18\x01 \x01(\t\x12;\n\x0b\x64ifferences\x18\x02 \x03(\x0b\x32&.opensciencearchive.v1.FieldDifference\x12\x15\n\romitted_count\x18\x03 \x01(\x05\"A\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\tB\x8a\x01\n\x19org.opensciencearchive.v1B\x11\x45rrorDetailsProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)opensciencearchive/v1/error_details.proto\x12\x15opensciencearchive.v1\x1a opensciencearchive/v1/hook.proto\"|\n\x14\x46\x65\x61tureTableConflict\x12\x15\n\rfeature_table\x18\x01 \x01(\t\x12\x36\n\x07\x63olumns\x18\x02 \x03(\x0b\x32%.opensciencearchive.v1.ColumnConflict\x12\x15\n\romitted_count\x18\x03 \x01(\x05\"\xb4\x01\n\x0e\x43olumnConflict\x12\x0e\n\x06\x63olumn\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\t\x12\x39\n\x0f\x65xpected_column\x18\x04 \x01(\x0b\x32 .opensciencearchive.v1.ColumnDef\x12\x36\n\x0c\x66ound_column\x18\x05 \x01(\x0b\x32 .opensciencearchive.v1.ColumnDef\"|\n\x12\x43onventionConflict\x12\x12\n\nconvention\x18\x01 \x01(\t\x12;\n\x0b\x64ifferences\x18\x02 \x03(\x0b\x32&.opensciencearchive.v1.FieldDifference\x12\x15\n\romitted_count\x18\x03 \x01(\x05\"A\n\x0f\x46ieldDifference\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x10\n\x08\x65xpected\x18\x02 \x01(\t\x12\r\n\x05\x66ound\x18\x03 \x01(\tB\x8a\x01\n\x19org.opensciencearchive.v1B\x11\x45rrorDetailsProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,12 +33,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'opensciencearchive.v1.error
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\031org.opensciencearchive.v1B\021ErrorDetailsProtoP\001ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1'
-  _globals['_FEATURETABLECONFLICT']._serialized_start=68
-  _globals['_FEATURETABLECONFLICT']._serialized_end=192
-  _globals['_COLUMNCONFLICT']._serialized_start=194
-  _globals['_COLUMNCONFLICT']._serialized_end=259
-  _globals['_CONVENTIONCONFLICT']._serialized_start=261
-  _globals['_CONVENTIONCONFLICT']._serialized_end=385
-  _globals['_FIELDDIFFERENCE']._serialized_start=387
-  _globals['_FIELDDIFFERENCE']._serialized_end=452
+  _globals['_FEATURETABLECONFLICT']._serialized_start=102
+  _globals['_FEATURETABLECONFLICT']._serialized_end=226
+  _globals['_COLUMNCONFLICT']._serialized_start=229
+  _globals['_COLUMNCONFLICT']._serialized_end=409
+  _globals['_CONVENTIONCONFLICT']._serialized_start=411
+  _globals['_CONVENTIONCONFLICT']._serialized_end=535
+  _globals['_FIELDDIFFERENCE']._serialized_start=537
+  _globals['_FIELDDIFFERENCE']._serialized_end=602
 # @@protoc_insertion_point(module_scope)

@@ -6,7 +6,10 @@ The status code of an error says what kind of thing went wrong; the details (`go
 and whose `reason` is stable: programs switch on it. Beside it stand, where they apply:
 
 - `google.rpc.BadRequest`, with INVALID_ARGUMENT and UNIMPLEMENTED: every field at fault, by its path in the request, for example
-  `convention.hooks[1].oci.digest`, each with a reason of its own;
+  `convention.hooks[1].oci.digest`, each with a `reason`: that of the error or, under `INVALID_FIELD`, one of `REQUIRED`,
+  `WRONG_TYPE`, `OUT_OF_RANGE`, `TOO_SHORT`, `TOO_LONG` (texts), `TOO_FEW`, `TOO_MANY` (lists), `TOO_LARGE` (bytes), `TOO_DEEP`,
+  `INVALID_FORMAT`, `INVALID_NAME`, `NAME_MISMATCH`, `RESERVED_NAME`, `DUPLICATE_NAME`, `UNKNOWN_VALUE`, `UNKNOWN_FIELD`,
+  `INVALID_MASK` and, for whatever has none of its own, `INVALID_VALUE`;
 - `google.rpc.PreconditionFailure`, with FAILED_PRECONDITION: what must be so before the call can succeed;
 - `google.rpc.ResourceInfo`, with NOT_FOUND and ALREADY_EXISTS: which resource;
 - `google.rpc.RetryInfo`, with UNAVAILABLE and RESOURCE_EXHAUSTED: how long to wait before trying again;
@@ -28,6 +31,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from opensciencearchive.v1 import hook_pb2 as _hook_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -80,22 +84,36 @@ class ColumnConflict(_message.Message):
     COLUMN_FIELD_NUMBER: _builtins.int
     EXPECTED_FIELD_NUMBER: _builtins.int
     FOUND_FIELD_NUMBER: _builtins.int
+    EXPECTED_COLUMN_FIELD_NUMBER: _builtins.int
+    FOUND_COLUMN_FIELD_NUMBER: _builtins.int
     column: _builtins.str
     """Its name; empty when it is the cardinality that differs."""
     expected: _builtins.str
     """What the feature table has, for example `number`, or `absent`."""
     found: _builtins.str
     """What the hook declares, for example `string, required`, or `absent`."""
+    @_builtins.property
+    def expected_column(self) -> _hook_pb2.ColumnDef:
+        """What the feature table has, without description and unit, which may differ. Not set: no column of that name, or the difference
+        is not between two definitions (the cardinality, a table that was altered by hand).
+        """
+
+    @_builtins.property
+    def found_column(self) -> _hook_pb2.ColumnDef:
+        """What the hook declares, likewise."""
+
     def __init__(
         self,
         *,
         column: _builtins.str = ...,
         expected: _builtins.str = ...,
         found: _builtins.str = ...,
+        expected_column: _hook_pb2.ColumnDef | None = ...,
+        found_column: _hook_pb2.ColumnDef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expected_column", b"expected_column", "found_column", b"found_column"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "expected", b"expected", "found", b"found"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "expected", b"expected", "expected_column", b"expected_column", "found", b"found", "found_column", b"found_column"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,7 +6,10 @@ The status code of an error says what kind of thing went wrong; the details (`go
 and whose `reason` is stable: programs switch on it. Beside it stand, where they apply:
 
 - `google.rpc.BadRequest`, with INVALID_ARGUMENT and UNIMPLEMENTED: every field at fault, by its path in the request, for example
-  `convention.hooks[1].oci.digest`, each with a reason of its own;
+  `convention.hooks[1].oci.digest`, each with a `reason`: that of the error or, under `INVALID_FIELD`, one of `REQUIRED`,
+  `WRONG_TYPE`, `OUT_OF_RANGE`, `TOO_SHORT`, `TOO_LONG` (texts), `TOO_FEW`, `TOO_MANY` (lists), `TOO_LARGE` (bytes), `TOO_DEEP`,
+  `INVALID_FORMAT`, `INVALID_NAME`, `NAME_MISMATCH`, `RESERVED_NAME`, `DUPLICATE_NAME`, `UNKNOWN_VALUE`, `UNKNOWN_FIELD`,
+  `INVALID_MASK` and, for whatever has none of its own, `INVALID_VALUE`;
 - `google.rpc.PreconditionFailure`, with FAILED_PRECONDITION: what must be so before the call can succeed;
 - `google.rpc.ResourceInfo`, with NOT_FOUND and ALREADY_EXISTS: which resource;
 - `google.rpc.RetryInfo`, with UNAVAILABLE and RESOURCE_EXHAUSTED: how long to wait before trying again;

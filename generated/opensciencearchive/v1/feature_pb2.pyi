@@ -214,7 +214,7 @@ class Value(_message.Message):
     UUID_FIELD_NUMBER: _builtins.int
     JSON_FIELD_NUMBER: _builtins.int
     null: _struct_pb2.NullValue.ValueType
-    """No value."""
+    """No value, in a column of any type."""
     text: _builtins.str
     """Text."""
     number: _builtins.float

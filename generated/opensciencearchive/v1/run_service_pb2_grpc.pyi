@@ -59,6 +59,10 @@ class RunServiceStub:
     the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
     while nothing happens a `bookmark` comes every `bookmark_interval`.
 
+    When the stream ends otherwise than with OK after `run_finished` (after `closing`, with UNAVAILABLE, SLOW_CONSUMER or because
+    the connection was lost), call again with the last `resume_token`, wherever the server is: no event is lost and none comes
+    twice. Another error stays what it is.
+
     Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
     `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
     with the last token it took).
@@ -102,6 +106,10 @@ class RunServiceAsyncStub(RunServiceStub):
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
     the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
     while nothing happens a `bookmark` comes every `bookmark_interval`.
+
+    When the stream ends otherwise than with OK after `run_finished` (after `closing`, with UNAVAILABLE, SLOW_CONSUMER or because
+    the connection was lost), call again with the last `resume_token`, wherever the server is: no event is lost and none comes
+    twice. Another error stays what it is.
 
     Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
     `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
@@ -179,6 +187,10 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
         the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
         while nothing happens a `bookmark` comes every `bookmark_interval`.
+
+        When the stream ends otherwise than with OK after `run_finished` (after `closing`, with UNAVAILABLE, SLOW_CONSUMER or because
+        the connection was lost), call again with the last `resume_token`, wherever the server is: no event is lost and none comes
+        twice. Another error stays what it is.
 
         Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
         `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume

@@ -139,7 +139,13 @@ class RunServicer(pb.RunServiceServicer):
         run, hook = resource_names.execution(request.name)
         if request.attempt < 0:
             raise InvalidRequestError(
-                [Violation(at=FieldPath("attempt"), message=f"expected 0 or more, found {request.attempt}")]
+                [
+                    Violation(
+                        at=FieldPath("attempt"),
+                        message=f"expected 0 or more, found {request.attempt}",
+                        reason="OUT_OF_RANGE",
+                    )
+                ]
             )
         pieces = self._logs.read(
             run,
