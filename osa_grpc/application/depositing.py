@@ -89,12 +89,14 @@ async def update_metadata(
 ) -> Deposition:
     """Replace a draft's metadata; or just `fields` of it, where one that `metadata` does not have is removed."""
     draft = await draft_of(tx, deposition, etag=etag)
+    convention = await convention_of(tx, draft.convention)
     if fields is None:
         changed = metadata
     else:
+        _require_known(fields, convention)
         changed = {name: value for name, value in draft.metadata.items() if name not in fields}
         changed |= {name: metadata[name] for name in fields if name in metadata}
-    _require_fit(changed, await convention_of(tx, draft.convention))
+    _require_fit(changed, convention)
     return await tx.depositions.save(draft.model_copy(update={"metadata": changed}))
 
 
@@ -196,7 +198,9 @@ async def draft_of(
 
 def _require_fit(metadata: dict[str, JsonValue], convention: Convention) -> None:
     wrong = check_metadata(metadata, convention.definition.metadata_schema, at=_METADATA, complete=False)
-    size = len(json.dumps(metadata, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    size = len(
+        json.dumps(metadata, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+    )
     if size > MAX_METADATA_BYTES:
         wrong.append(
             Violation(
@@ -205,6 +209,21 @@ def _require_fit(metadata: dict[str, JsonValue], convention: Convention) -> None
                 reason="TOO_LARGE",
             )
         )
+    if wrong:
+        raise InvalidRequestError(wrong)
+
+
+def _require_known(fields: Sequence[str], convention: Convention) -> None:
+    known = {field.name for field in convention.definition.metadata_schema}
+    wrong = [
+        Violation(
+            at=FieldPath("update_mask.paths")[index],
+            message=f"the convention has no metadata field {field[:63]!r}; it has {', '.join(known) or 'none'}",
+            reason="UNKNOWN_FIELD",
+        )
+        for index, field in enumerate(fields)
+        if field not in known
+    ]
     if wrong:
         raise InvalidRequestError(wrong)
 

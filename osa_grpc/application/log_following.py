@@ -20,11 +20,12 @@ _PIECE_BYTES = 64 * 2**10
 
 @dataclass(frozen=True, kw_only=True)
 class LogPiece:
-    """Bytes of a log. `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept.
+    """Bytes of the log of one attempt (0: none has begun). `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept.
     `is_after_gap`: just before these, bytes may be missing, or be there twice. `is_sign_of_life`: no bytes, but the reading goes
     on.
     """
 
+    attempt: int
     offset: int
     data: bytes
     is_end: bool = False
@@ -84,6 +85,7 @@ class LogFollowing:
                     yielded_at = clock()
                 if not follow or state.is_closed:
                     yield LogPiece(
+                        attempt=attempt,
                         offset=offset,
                         data=b"",
                         is_end=True,
@@ -96,7 +98,7 @@ class LogFollowing:
                         "the server stops; read on from the offset", reason="SERVER_DRAINING"
                     )
                 if clock() - yielded_at >= self._longest_silence_seconds:
-                    yield LogPiece(offset=offset, data=b"", is_sign_of_life=True)
+                    yield LogPiece(attempt=attempt, offset=offset, data=b"", is_sign_of_life=True)
                     yielded_at = clock()
                 await bell.wait(at_most=self._poll)
 
@@ -135,7 +137,9 @@ class LogFollowing:
                 data = await tx.run_logs.read(execution.id, attempt, offset, limit=end - offset)
             if not data:
                 return
-            yield LogPiece(offset=offset, data=data, is_after_gap=offset in state.gap_offsets)
+            yield LogPiece(
+                attempt=attempt, offset=offset, data=data, is_after_gap=offset in state.gap_offsets
+            )
             offset += len(data)
 
 
@@ -164,6 +168,7 @@ async def as_text(
         rest = None
         if cut < len(piece.data):
             rest = LogPiece(
+                attempt=piece.attempt,
                 offset=piece.offset + cut,
                 data=piece.data[cut:],
                 is_after_gap=piece.is_after_gap and not cut,

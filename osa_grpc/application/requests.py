@@ -16,13 +16,15 @@ REQUEST_ID: Final = FieldPath("request_id")
 
 def check_request_id(request_id: str, *, at: FieldPath = REQUEST_ID) -> None:
     """Raise InvalidRequestError if it can be no request id."""
-    if len(request_id) > MAX_REQUEST_ID_LENGTH or "\x00" in request_id:
+    is_long = len(request_id) > MAX_REQUEST_ID_LENGTH
+    if is_long or "\x00" in request_id:
         raise InvalidRequestError(
             [
                 Violation(
                     at=at,
                     message=f"expected at most {MAX_REQUEST_ID_LENGTH} characters without NUL, "
                     f"found {len(request_id)} characters",
+                    reason="TOO_LONG" if is_long else "INVALID_VALUE",
                 )
             ]
         )
@@ -56,7 +58,13 @@ async def answer_once(
             return answer
     if stored.fingerprint != fingerprint:
         raise InvalidRequestError(
-            [Violation(at=at, message=f"{request_id!r} was used for another request; expected a fresh id")],
+            [
+                Violation(
+                    at=at,
+                    message=f"{request_id!r} was used for another request; expected a fresh id",
+                    reason="REQUEST_ID_REUSED",
+                )
+            ],
             reason="REQUEST_ID_REUSED",
         )
     return stored.answer

@@ -133,9 +133,10 @@ class RunWatching:
             feed.ring()
 
     async def watch(self, request: WatchRequest) -> AsyncGenerator[bytes, None]:
-        """Yield messages until the watch has ended honestly: after the run's last event, `until_now`, or a closing control.
+        """Yield messages until the run's last event or, with `until_now`, until the last that there is.
 
         Raises:
+            UnavailableError: the server ends the watch before (`SERVER_DRAINING`, `REBALANCE`), after a closing control.
             NotFoundError: there is no such run.
             InvalidRequestError: `after` is beyond its history.
         """
@@ -145,7 +146,13 @@ class RunWatching:
         after = request.after if request.after is not None else now_at - is_over
         if after > now_at:
             raise InvalidRequestError(
-                [Violation(at=FieldPath("resume_token"), message="it is beyond the run's history")],
+                [
+                    Violation(
+                        at=FieldPath("resume_token"),
+                        message="it is beyond the run's history",
+                        reason="INVALID_RESUME_TOKEN",
+                    )
+                ],
                 reason="INVALID_RESUME_TOKEN",
             )
         bookmark = min(max(request.bookmark_interval, _LEAST_BOOKMARK), _MOST_BOOKMARK).total_seconds()
@@ -167,10 +174,14 @@ class RunWatching:
                     return
                 if self._is_draining:
                     yield self._encoder.control(request.run, after, Control.SERVER_DRAINING)
-                    return
+                    raise UnavailableError(
+                        "the server stops; watch on with the last token", reason="SERVER_DRAINING"
+                    )
                 if loop.time() >= ends_at:
                     yield self._encoder.control(request.run, after, Control.REBALANCE)
-                    return
+                    raise UnavailableError(
+                        "the watch is at its greatest age; watch on with the last token", reason="REBALANCE"
+                    )
                 if loop.time() >= bookmark_at:
                     bookmark_at = loop.time() + bookmark
                     yield self._encoder.control(request.run, after, Control.BOOKMARK)

@@ -33,6 +33,7 @@ _REJECTIONS: Final = "rejections.jsonl"
 _ERRORS: Final = "errors.jsonl"
 _FEATURE_FILES: Final = (("features.jsonl", "jsonl"), ("features.json", "json"))
 _REJECTED: Final = b"rejected"
+_MAX_SHOWN_ID: Final = 80
 _MAX_REASON: Final = 4096
 _NO_REASON: Final = "the hook gave no reason"
 _NO_ERROR: Final = "the hook reported an error and said nothing about it"
@@ -128,7 +129,7 @@ class OutputDirectory:
         return None if entry is None else as_text(entry.get(field), max_length=_MAX_REASON)
 
     def _last_entry(self, name: str) -> dict[str, object] | None:
-        """The last line about our subject; lines about others do not count."""
+        """The last line; none may be about another subject, for what was meant for ours would be lost."""
         stream = open_regular(self._directory, name, max_bytes=self._bounds.report_bytes)
         if stream is None:
             return None
@@ -147,8 +148,12 @@ class OutputDirectory:
                     raise bad_output(
                         name, "expected the id of the record, found nothing", line=number, field="id"
                     )
-                if entry["id"] == self._subject_id:
-                    last = entry
+                if entry["id"] != self._subject_id:
+                    found = as_text(entry["id"], max_length=_MAX_SHOWN_ID)
+                    raise bad_output(
+                        name, f"expected {self._subject_id}, found {found}", line=number, field="id"
+                    )
+                last = entry
         return last
 
     def _rejecting_progress(self) -> str | None:

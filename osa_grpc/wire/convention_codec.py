@@ -18,6 +18,7 @@ from osa_grpc.wire.enums import CONVENTION_STATE, REVIEW_MODE
 from osa_grpc.wire.hook_codec import hook_from_proto, hook_to_proto
 from osa_grpc.wire.resource_names import convention_ref
 from osa_grpc.wire.times import timestamp_from_proto, timestamp_to_proto
+from osa_grpc.wire.unknown_parts import refuse_unknown_fields
 from osa_grpc.wire.violations import Violations
 
 
@@ -26,9 +27,10 @@ def definition_from_proto(msg: pb.RegisterConventionRequest) -> ConventionDefini
 
     Raises:
         InvalidRequestError: every violation of the request, each with its field path.
-        UnsupportedError: a hook definition has a part of a newer contract.
+        UnsupportedError: the convention has a part of a newer contract.
     """
     at = FieldPath("convention")
+    refuse_unknown_fields(msg.convention, at=at)
     found = Violations()
     if not msg.HasField("convention"):
         found.require(at)

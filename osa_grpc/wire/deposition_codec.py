@@ -62,8 +62,13 @@ def new_draft_from_proto(msg: pb.CreateDepositionRequest) -> NewDraft:
 
 
 def metadata_change_from_proto(msg: pb.UpdateDepositionRequest) -> MetadataChange:
-    """Read what is asked for. The mask has `metadata`, or `metadata.{field}`s. Raises InvalidRequestError."""
+    """Read what is asked for. The mask has `metadata`, or `metadata.{field}`s. Raises InvalidRequestError.
+
+    With neither a mask nor metadata nothing is asked for that is known here; to take that for "no metadata" would lose it.
+    """
     found = Violations()
+    if not msg.update_mask.paths and not msg.deposition.HasField("metadata"):
+        found.require(_AT / "metadata")
     deposition, metadata, fields = None, None, None
     with found.collecting():
         deposition = deposition_id(msg.deposition.name, at=_AT / "name")

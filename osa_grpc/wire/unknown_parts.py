@@ -1,4 +1,4 @@
-"""Finds what a newer contract's client put into a hook definition, so that nothing in it is ever dropped.
+"""Finds what a newer contract's client put into a convention or one of its hooks, so that nothing in it is ever dropped.
 
 A limit that is silently ignored is worse than a refusal. Whatever the decoder did not know is kept in a message's unknown fields;
 an unknown number of an enum is kept as it is.
@@ -39,10 +39,15 @@ def refuse_unknown_parts(msg: pb.HookDefinition, *, at: FieldPath) -> None:
                     at=at / oneof,
                     number=number,
                 )
-    _refuse_unknown_fields(msg, at=at)
+    refuse_unknown_fields(msg, at=at)
 
 
-def _refuse_unknown_fields(msg: Message, *, at: FieldPath) -> None:
+def refuse_unknown_fields(msg: Message, *, at: FieldPath) -> None:
+    """Look for fields and enum values this server does not know, anywhere inside but in hook definitions that are inside.
+
+    Raises:
+        UnsupportedError: the first one found, `UNSUPPORTED_FIELD` or `UNSUPPORTED_VALUE`, with its path.
+    """
     for number in _unknown_numbers(msg):
         raise UnsupportedError(
             f"{at}: this server does not know the field with number {number} of {msg.DESCRIPTOR.name}",
@@ -54,8 +59,10 @@ def _refuse_unknown_fields(msg: Message, *, at: FieldPath) -> None:
         # inside JSON a path is that of the JSON
         inside = at if isinstance(msg, _JSON_MESSAGES) else at / field.name
         for path, item in _items(field, value, inside):
+            if isinstance(item, pb.HookDefinition):
+                continue  # it has arms; see above
             if isinstance(item, Message):
-                _refuse_unknown_fields(item, at=path)
+                refuse_unknown_fields(item, at=path)
             elif field.enum_type is not None and item not in field.enum_type.values_by_number:
                 raise unsupported_value(field.enum_type.name, int(str(item)), at=path)
 

@@ -45,8 +45,8 @@ def newer_descriptors() -> FileDescriptorSet:
     return files
 
 
-def with_later_fields(message: Any, *, but: str = "HookDefinition") -> Any:
-    """Set the added field in this message and all inside it; not in hook definitions: a request may have nothing new there."""
+def with_later_fields(message: Any, *, but: str = "Convention") -> Any:
+    """Set the added field in this message and all inside it; not in conventions: a request may have nothing new there."""
     for part in ours_in(message, but=but):
         part.later = "what is not known today"
     return message

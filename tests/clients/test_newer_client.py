@@ -1,4 +1,4 @@
-"""A client of a newer contract at today's server: nothing is dropped in hook definitions, unknown fields elsewhere are ignored.
+"""A client of a newer contract at today's server: nothing is dropped in conventions, unknown fields elsewhere are ignored.
 
 See docs/compatibility.md.
 """
@@ -120,7 +120,26 @@ async def test_what_is_refused_is_refused_with_validate_only_too(
     assert error.reason == "UNSUPPORTED_FIELD"
 
 
-async def test_fields_of_a_newer_contract_outside_of_hook_definitions_are_ignored_on_the_whole_road(
+INSIDE_CONVENTION: dict[str, dict[str, Any]] = {
+    "convention": {"later": "a review by two, say"},
+    "convention.metadata_schema[0]": {
+        "metadata_schema": [{"name": "x", "json_type": pb.JSON_TYPE_STRING, "later": "a pattern, say"}]
+    },
+    "convention.file_requirements": {"file_requirements": {"later": "a size of all files, say"}},
+}
+
+
+@pytest.mark.parametrize("where", INSIDE_CONVENTION)
+async def test_a_field_of_a_newer_contract_is_refused_wherever_it_is_in_a_convention(
+    newer: ForeignClient, archive: Archive, where: str
+) -> None:
+    error = await refusal(newer.ask(REGISTER, registration(newer, archive, **INSIDE_CONVENTION[where])))
+    assert (error.code, error.reason) == (grpc.StatusCode.UNIMPLEMENTED, "UNSUPPORTED_FIELD")
+    assert [v.field for v in error.violations] == [where]
+    assert [made async for made in archive.client.list_conventions()] == []
+
+
+async def test_fields_of_a_newer_contract_outside_of_conventions_are_ignored_on_the_whole_road(
     newer: ForeignClient, archive: Archive
 ) -> None:
     def answered(response: Any) -> None:

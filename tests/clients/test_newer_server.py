@@ -55,7 +55,7 @@ class Newer:
                 resume_token=str(end),
                 later_arm="there is more to say",
             )
-            yield with_later_fields(answer)
+            yield with_later_fields(answer, but="HookDefinition")
             if not seen:
                 closing = {"reason": LATER, "retry_delay": {"nanos": 1_000_000}}
                 yield self.contract.response("RunService/WatchRun", resume_token=str(end), closing=closing)

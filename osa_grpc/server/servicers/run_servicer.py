@@ -171,7 +171,7 @@ class RunServicer(pb.RunServiceServicer):
 
 def _start(request: pb.WatchRunRequest, run: RunId) -> int | None:
     match request.WhichOneof("start"):
-        case "resume_token":
+        case "resume_token" if request.resume_token:
             return tokens.read_resume_token(request.resume_token, run)
         case "from_now" if request.from_now:
             return None
@@ -180,7 +180,13 @@ def _start(request: pb.WatchRunRequest, run: RunId) -> int | None:
 
 
 def _log_message(piece: LogPiece, text: str | None) -> bytes:
-    message = pb.ReadRunLogResponse(offset=piece.offset, truncated=piece.is_truncated, gap=piece.is_after_gap)
+    message = pb.ReadRunLogResponse(
+        attempt=piece.attempt,
+        offset=piece.offset,
+        next_offset=piece.offset + len(piece.data),
+        truncated=piece.is_truncated,
+        gap=piece.is_after_gap,
+    )
     if piece.data and text is not None:
         message.text = text
     elif piece.data:
