@@ -9,6 +9,7 @@ from typing import Final
 from reference.contract import Enum, Field, File, Message, Rpc, Service
 from reference.example_resources import Json
 from reference.pages import INDEX, INTRODUCTION, PAGES, Page
+from reference.reasons import GENERAL_REASONS, KEYS, METADATA
 
 _PACKAGE: Final = "opensciencearchive.v1."
 _WELL_KNOWN: Final = "https://protobuf.dev/reference/protobuf/google.protobuf/#"
@@ -116,7 +117,7 @@ class Reference:
         return lines
 
     def _reasons(self) -> list[str]:
-        """Return a table: what each reason is, and which calls are answered with it."""
+        """Return tables: what each reason is, which calls are answered with it, and what its metadata has."""
         found: dict[tuple[str, str], list[str]] = defaultdict(list)
         for page in PAGES:
             for service in self._services(page):
@@ -124,10 +125,19 @@ class Reference:
                     for code, said in rpc.errors:
                         for reason in re.findall(r"`([A-Z][A-Z_]+)`", said):
                             found[reason, code].append(self._link(rpc.name, "errors"))
-        lines = ["## Reasons, and who answers them", "", "| reason | status | calls |", "|---|---|---|"]
-        lines += [
-            f"| `{reason}` | {code} | {', '.join(calls)} |" for (reason, code), calls in sorted(found.items())
+        for general in GENERAL_REASONS:
+            found[general.reason, general.code] = [general.calls]
+        lines = [
+            "## Reasons, and who answers them",
+            "",
+            "| reason | status | calls | metadata |",
+            "|---|---|---|---|",
         ]
+        for (reason, code), calls in sorted(found.items()):
+            keys = ", ".join(f"`{key}`" for key in METADATA.get(reason, ()))
+            lines.append(f"| `{reason}` | {code} | {', '.join(calls)} | {keys} |")
+        lines += ["", "What may be in `ErrorInfo.metadata`:", "", "| key | |", "|---|---|"]
+        lines += [f"| `{key}` | {said} |" for key, said in KEYS.items()]
         return [*lines, ""]
 
     def _rpc(self, rpc: Rpc, here: str) -> list[str]:

@@ -46,5 +46,9 @@ from; [proto/opensciencearchive/v1](../../proto/opensciencearchive/v1) has them 
   puts into a [HookDefinition](hook-definitions.md#hookdefinition) is refused by an older server, never dropped; elsewhere a
   server ignores fields that it does not know.
 - **Errors** have a status code, and a reason that programs switch on. Each call says what it answers of its own;
-  [how errors are answered](errors.md) has what any call may answer, and a table of all reasons.
+  [how errors are answered](errors.md) has what any call may answer, and a table of all reasons. Their paths use the names of
+  the `.proto` files, `convention.hooks[1].table.columns[0].json_type`, whatever the client's JSON looks like; filters and orders
+  do too.
+- **Names** of resources are texts, not URLs: a file's name stands in `depositions/{deposition}/files/{file}` as it is,
+  `a b.cif` with its space, and is not percent-encoded.
 """

@@ -34,6 +34,9 @@ def export(*, directory: Path, with_set: bool) -> None:
     protoc, buf and the generators have their own. Then, for example:
 
     protoc -I DIR --go_out=. --go-grpc_out=. DIR/opensciencearchive/v1/*.proto
+
+    Most languages have what is imported of google/api and google/rpc as a package, for Python: pip install
+    googleapis-common-protos. Else generate DIR/google/*/*.proto too.
     """
     written = {
         directory / name: content

@@ -12,6 +12,7 @@ from osa_grpc.application import listing
 from osa_grpc.application.filtering import parse_filter, parse_order_by
 from osa_grpc.domain.column import SYSTEM_COLUMNS, ColumnType, QueryColumn
 from osa_grpc.domain.errors import InvalidRequestError
+from osa_grpc.domain.filter import Comparison, Contains, Not
 
 PAGE = Path(__file__).parents[2] / "docs" / "filters.md"
 DOCUMENT = PAGE.read_text()
@@ -72,6 +73,7 @@ def test_an_error_is_what_is_said(text: str, reason: str, message: str) -> None:
         parse_filter(text.strip("`"), COLUMNS)
     assert caught.value.reason == reason.strip("`")
     assert caught.value.violations[0].message == message
+    assert {"position", "expected"} <= set(caught.value.metadata) <= {"position", "expected", "column"}
 
 
 @pytest.mark.parametrize(("text", "reason", "message"), rows("| filter of depositions | reason | message |"))
@@ -80,6 +82,24 @@ def test_an_error_in_the_filter_of_a_list_is_what_is_said(text: str, reason: str
         parse_filter(text.strip("`"), listing.DEPOSITION_COLUMNS)
     assert caught.value.reason == reason.strip("`")
     assert caught.value.violations[0].message == message
+
+
+def test_a_star_in_quotes_and_a_null_are_texts_like_any_other() -> None:
+    for text, value in (
+        ('polymer_type = "prot*"', "prot*"),
+        ('polymer_type:"*"', "*"),
+        ("polymer_type = null", "null"),
+    ):
+        assert f"`{text}`" in DOCUMENT
+        found = parse_filter(text, COLUMNS)
+        assert isinstance(found, Comparison | Contains)
+        assert found.value == value
+    assert "`NOT polymer_type:*`" in DOCUMENT
+    assert isinstance(parse_filter("NOT polymer_type:*", COLUMNS), Not)
+
+
+def test_no_list_has_metadata_to_be_found_by() -> None:
+    assert "metadata" not in {column.name for columns in LISTS.values() for column in columns}
 
 
 @pytest.mark.parametrize(("of", "text"), rows("| list | for example |"))

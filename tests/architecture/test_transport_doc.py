@@ -7,6 +7,7 @@ import json
 import re
 
 from osa_grpc.wire import transport
+from osa_grpc.wire.contract_files import contract_files
 from osa_grpc.wire.status import MAX_STATUS_BYTES
 from tests.fixtures.documents import ROOT
 
@@ -42,6 +43,17 @@ def test_the_page_has_the_numbers_of_the_code() -> None:
         "RESPONSE_ENCODING_KEY": transport.RESPONSE_ENCODING_KEY,
     }
     assert MAX_STATUS_BYTES == 4096
+
+
+def test_the_protos_that_node_loads_are_exported() -> None:
+    exported = contract_files()
+    named = re.findall(r'"(google/[\w/.]+)"', PAGE)
+    assert named == ["google/rpc/status.proto", "google/rpc/error_details.proto"]
+    assert set(named) <= set(exported)
+    [folder] = re.findall(r'readdirSync\("contract/([\w/]+)"\)', PAGE)
+    assert any(name.startswith(f"{folder}/") for name in exported)
+    ours = [content for name, content in exported.items() if name.startswith(folder)]
+    assert not any(b'import "google/rpc/' in content for content in ours), "the page says that none does"
 
 
 if __name__ == "__main__":
