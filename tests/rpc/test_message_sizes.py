@@ -14,7 +14,6 @@ import pytest
 from osa_grpc.application.querying import _token_bytes
 from osa_grpc.client import Client
 from osa_grpc.domain.column import SYSTEM_COLUMNS, ColumnType, QueryColumn
-from osa_grpc.domain.convention import MAX_CONVENTION_BYTES
 from osa_grpc.domain.deposition import MAX_METADATA_BYTES
 from osa_grpc.domain.field_path import FieldPath
 from osa_grpc.domain.filter import SortKey
@@ -37,6 +36,8 @@ from tests.fixtures.storage import a_deposition
 
 WIDE: Final = "😀"
 """A character of four bytes, and of twelve in the JSON of a token."""
+MAX_CONVENTION_BYTES: Final = 2**20
+"""As `RegisterConventionRequest.convention` says."""
 
 
 @pytest.fixture
