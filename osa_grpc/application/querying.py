@@ -149,5 +149,7 @@ def _described_bytes(columns: Sequence[QueryColumn]) -> int:
 
 
 def _token_bytes(order: Sequence[SortKey]) -> int:
-    """Return what the token of the next page takes, at most: six bytes for a character in JSON, and base64."""
-    return sum(8 * TEXT_KEY_CHARACTERS if key.column.type is ColumnType.TEXT else 128 for key in order)
+    """Return what the token of the next page takes, at most: a text of emoji, twelve bytes for each in JSON, in base64."""
+    return 64 + sum(
+        16 * (TEXT_KEY_CHARACTERS + 4) if key.column.type is ColumnType.TEXT else 128 for key in order
+    )

@@ -47,6 +47,9 @@ PlainText = Annotated[str, AfterValidator(_without_nul)]
 """Text that Postgres can hold."""
 
 ShortText = Annotated[PlainText, StringConstraints(max_length=4096)]
+DescriptionText = Annotated[PlainText, StringConstraints(max_length=512)]
+"""So short that the columns of a table, which an answer may have twice, leave room in it for a row."""
+
 UnitText = Annotated[PlainText, StringConstraints(max_length=64)]
 
 
@@ -57,7 +60,7 @@ class ColumnDef(Value):
     json_type: JsonType
     format: ColumnFormat = ""
     required: bool = False
-    description: ShortText = ""
+    description: DescriptionText = ""
     unit: UnitText = ""
 
     @model_validator(mode="after")

@@ -11,6 +11,9 @@ from osa_grpc.domain.hook import HookDefinition
 from osa_grpc.domain.names import ConventionRef
 from osa_grpc.domain.value import Value
 
+MAX_CONVENTION_BYTES: Final = 2**20
+"""How large a convention may be, encoded as it is sent: its hooks alone could be many times what a message holds."""
+
 MAX_HOOKS: Final = 64
 MAX_METADATA_FIELDS: Final = 256
 MAX_FILE_COUNT: Final = 10_000

@@ -3,6 +3,7 @@
 from typing import Any
 
 from osa_grpc.domain.convention import (
+    MAX_CONVENTION_BYTES,
     Convention,
     ConventionDefinition,
     FileRequirements,
@@ -34,6 +35,9 @@ def definition_from_proto(msg: pb.RegisterConventionRequest) -> ConventionDefini
     found = Violations()
     if not msg.HasField("convention"):
         found.require(at)
+    size = msg.convention.ByteSize()
+    if size > MAX_CONVENTION_BYTES:
+        found.add(at, f"expected at most {MAX_CONVENTION_BYTES} bytes, found {size}", reason="TOO_LARGE")
     values: dict[str, Any] = {}
     with found.collecting():
         values["ref"] = found_ref = _ref_from_proto(msg, at=at)

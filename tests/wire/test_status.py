@@ -160,7 +160,7 @@ def test_a_conflict_names_each_column_and_counts_the_rest() -> None:
 
 
 def test_a_conflict_has_both_definitions_without_what_may_differ() -> None:
-    there = ColumnDef(name="r", json_type=JsonType.NUMBER, required=True, description="x" * 4096, unit="Ao")
+    there = ColumnDef(name="r", json_type=JsonType.NUMBER, required=True, description="x" * 512, unit="Ao")
     brought = ColumnDef(name="r", json_type=JsonType.STRING, format="date")
     conflict = ColumnConflict.between(there, brought)
     error = received(

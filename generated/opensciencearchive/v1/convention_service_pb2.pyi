@@ -39,7 +39,9 @@ class RegisterConventionRequest(_message.Message):
     """
     @_builtins.property
     def convention(self) -> _convention_pb2.Convention:
-        """The convention. `name` may be empty, or must be what `convention_id` and `version` make; output-only fields are ignored."""
+        """The convention; at most 1 MiB, encoded. `name` may be empty, or must be what `convention_id` and `version` make; output-only
+        fields are ignored.
+        """
 
     def __init__(
         self,
@@ -162,7 +164,7 @@ class ListConventionsResponse(_message.Message):
     CONVENTIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """For the next page; empty on the last. A page may hold fewer than asked for: no more than fit a message."""
     @_builtins.property
     def conventions(self) -> _containers.RepeatedCompositeFieldContainer[_convention_pb2.Convention]:
         """The conventions."""

@@ -232,7 +232,7 @@ class ListDepositionsResponse(_message.Message):
     DEPOSITIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """For the next page; empty on the last. A page may hold fewer than asked for: no more than fit a message."""
     @_builtins.property
     def depositions(self) -> _containers.RepeatedCompositeFieldContainer[_deposition_pb2.Deposition]:
         """The depositions."""
@@ -498,7 +498,7 @@ class ListFilesResponse(_message.Message):
     FILES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """For the next page; empty on the last. A page may hold fewer than asked for: no more than fit a message."""
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[_deposition_pb2.DepositionFile]:
         """The files."""

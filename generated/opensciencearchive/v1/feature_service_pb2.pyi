@@ -100,7 +100,7 @@ class ListFeatureTablesResponse(_message.Message):
     FEATURE_TABLES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """For the next page; empty on the last. A page may hold fewer than asked for: no more than fit a message."""
     @_builtins.property
     def feature_tables(self) -> _containers.RepeatedCompositeFieldContainer[_feature_pb2.FeatureTable]:
         """The feature tables."""

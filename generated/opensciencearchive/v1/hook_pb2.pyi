@@ -272,7 +272,7 @@ class ColumnDef(_message.Message):
     required: _builtins.bool
     """Whether every row must have a value that is not null."""
     description: _builtins.str
-    """What it means, for people; at most 4096 characters without NUL. May change later without a conflict."""
+    """What it means, for people; at most 512 characters without NUL. May change later without a conflict."""
     unit: _builtins.str
     """The unit of its values, in UCUM where that has one, for example `Ao` (angstrom); at most 64 characters without NUL. May change
     later without a conflict.

@@ -219,7 +219,7 @@ class ListHooksResponse(_message.Message):
     HOOKS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """For the next page; empty on the last. A page may hold fewer than asked for: no more than fit a message."""
     @_builtins.property
     def hooks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Hook]:
         """The hooks."""
@@ -277,7 +277,7 @@ class ListHookUsesResponse(_message.Message):
     USES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page; empty on the last."""
+    """For the next page; empty on the last. A page may hold fewer than asked for: no more than fit a message."""
     @_builtins.property
     def uses(self) -> _containers.RepeatedCompositeFieldContainer[Global___HookUse]:
         """The uses."""
