@@ -76,7 +76,7 @@ REBALANCE = """\
   CLOSING_REASON_REBALANCE = 2;
 """
 TITLE = """\
-  // A title for people; 1 to 256 characters.
+  // A title for people; 1 to 256 characters without NUL.
   string title = 3 ["""
 RECORD_SERVICE = (ROOT / "proto/opensciencearchive/v1/record_service.proto").read_text()
 
