@@ -113,15 +113,18 @@ DEPOSITION: Final[Json] = DRAFT | {
     "updateTime": "2026-03-02T09:14:06Z",
 }
 
-PROVENANCE: Final[Json] = {
+OCI_PROVENANCE: Final[Json] = {
     "image": OCI["image"],
     "digest": DIGEST,
     "imageId": "sha256:5c1a36bbf6d2cfdf5a4a9d3c0d8b7e6f5a4b3c2d1e0f9a8b7c6d5e4f3a2b1c0d",
+    "limits": LIMITS,
+    "engine": "docker 20.10.24 linux/amd64",
+}
+PROVENANCE: Final[Json] = {
+    "oci": OCI_PROVENANCE,
     "configSha256": "44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
     "inputSha256": "3b5d5c3712955042212316173ccf37be800d4f6d9f1c2b3a4f5e6d7c8b9a0f1e",
     "outputSha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
-    "limits": LIMITS,
-    "engine": "docker 20.10.24 linux/amd64",
 }
 PROGRESS: Final[Json] = {"step": "read", "status": "running", "message": "2 of 2 chains"}
 FAILURE: Final[Json] = {

@@ -202,6 +202,7 @@ _RUNS: Final[dict[str, Json]] = {
     "Failure": some.FAILURE,
     "HookProgress": some.PROGRESS,
     "Provenance": some.PROVENANCE,
+    "OciProvenance": some.OCI_PROVENANCE,
 }
 
 _HOOK_FINISHED: Final[Json] = {
@@ -219,7 +220,7 @@ _RUN_EVENTS: Final[dict[str, Json]] = {
         "hookFinished": _HOOK_FINISHED,
     },
     "RunStarted": {},
-    "HookStarted": {"hook": "chains", "attempt": 1, "imageId": some.PROVENANCE["imageId"]},
+    "HookStarted": {"hook": "chains", "attempt": 1, "imageId": some.OCI_PROVENANCE["imageId"]},
     "HookProgressed": {"hook": "chains", "attempt": 1, "progress": some.PROGRESS},
     "HookRetrying": {
         "hook": "chains",

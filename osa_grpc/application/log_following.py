@@ -20,9 +20,10 @@ _PIECE_BYTES = 64 * 2**10
 
 @dataclass(frozen=True, kw_only=True)
 class LogPiece:
-    """Bytes of the log of one attempt (0: none has begun). `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept.
-    `is_after_gap`: just before these, bytes may be missing, or be there twice. `is_sign_of_life`: no bytes, but the reading goes
-    on.
+    """Bytes of the log of one attempt (0: none has begun).
+
+    `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept. `is_after_gap`: just before these,
+    bytes may be missing, or be there twice. `is_sign_of_life`: no bytes, but the reading goes on.
     """
 
     attempt: int

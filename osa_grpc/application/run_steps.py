@@ -15,7 +15,6 @@ from osa_grpc.application.storage_ports import PageRequest, RunLease, Transactio
 from osa_grpc.domain.convention import ReviewMode
 from osa_grpc.domain.failure import Failure, FailureKind
 from osa_grpc.domain.hook import HookDefinition, memory_text
-from osa_grpc.domain.names import ExecutionId
 from osa_grpc.domain.run import (
     HookExecution,
     HookExecutionState,
@@ -250,11 +249,11 @@ async def fail(tx: Transaction, lease: RunLease, failure: Failure) -> Run:
     """End the run: FAILED, or CANCELLED if somebody had asked for that. Nothing happens to a run that is over."""
     run = await tx.runs.lock(lease)
     if run.state is RunState.CANCELLING:
-        await close_logs(tx, run)
+        run = await close_logs(tx, run)
         run = run.cancelled(at=await tx.now())
         await end_run(tx, run)
     elif not run.state.is_terminal:
-        await close_logs(tx, run)
+        run = await close_logs(tx, run)
         if run.state is RunState.PENDING:
             run = run.started(at=await tx.now())
             await tx.runs.save(run)
@@ -267,22 +266,23 @@ async def cancelled(tx: Transaction, lease: RunLease) -> None:
     """CANCELLING → CANCELLED. Nothing happens to a run in another state."""
     run = await tx.runs.lock(lease)
     if run.state is RunState.CANCELLING:
-        await close_logs(tx, run)
+        run = await close_logs(tx, run)
         await end_run(tx, run.cancelled(at=await tx.now()))
 
 
-async def close_logs(tx: Transaction, run: Run) -> None:
-    """Close the logs of the latest attempts."""
+async def close_logs(tx: Transaction, run: Run) -> Run:
+    """Close the logs of the latest attempts. Return the run with how much of each was kept."""
     for execution in run.executions:
-        await close_log(tx, execution)
+        kept_bytes = await close_log(tx, execution)
+        run = run.with_execution(execution.model_copy(update={"log_bytes": kept_bytes}))
+    return run
 
 
-async def close_log(tx: Transaction, execution: HookExecution) -> None:
-    """Close the log of the latest attempt, if there was one and it is open."""
-    if execution.attempt and not await _is_closed(tx, execution.id, execution.attempt):
+async def close_log(tx: Transaction, execution: HookExecution) -> int:
+    """Close the log of the latest attempt, if there was one and it is open. Return how many bytes of it were kept."""
+    if not execution.attempt:
+        return 0
+    log = await tx.run_logs.state(execution.id, execution.attempt)
+    if log is None or not log.is_closed:
         await tx.run_logs.close(execution.id, execution.attempt, is_truncated=False)
-
-
-async def _is_closed(tx: Transaction, execution: ExecutionId, attempt: int) -> bool:
-    log = await tx.run_logs.state(execution, attempt)
-    return log is not None and log.is_closed
+    return 0 if log is None else log.size_bytes

@@ -16,6 +16,7 @@ from osa_grpc.domain.run import (
     Ruling,
     Run,
     RunSource,
+    Verdict,
     Waiting,
 )
 from osa_grpc.domain.srn import SrnAuthority
@@ -136,7 +137,7 @@ def execution_to_proto(execution: HookExecution, *, run: RunId) -> pb.HookExecut
         failure=None if execution.failure is None else failure_to_proto(execution.failure),
         progress=None if execution.progress is None else progress_to_proto(execution.progress),
         log_bytes=execution.log_bytes,
-        row_count=execution.row_count,
+        row_count=execution.row_count if execution.verdict is Verdict.PASSED else None,
         create_time=timestamp_to_proto(execution.created_at),
         start_time=timestamp_to_proto(execution.started_at),
         end_time=timestamp_to_proto(execution.ended_at),
@@ -218,29 +219,44 @@ def progress_from_proto(msg: pb.HookProgress) -> HookProgress:
 def provenance_to_proto(provenance: Provenance) -> pb.Provenance:
     """Return a provenance as a message."""
     return pb.Provenance(
-        image=provenance.image,
-        digest=provenance.digest,
-        image_id=provenance.image_id,
+        oci=pb.OciProvenance(
+            image=provenance.image,
+            digest=provenance.digest,
+            image_id=provenance.image_id,
+            limits=None if provenance.limits is None else limits_to_proto(provenance.limits),
+            engine=provenance.engine,
+        ),
         config_sha256=provenance.config_sha256,
         input_sha256=provenance.input_sha256,
         output_sha256=provenance.output_sha256,
-        limits=None if provenance.limits is None else limits_to_proto(provenance.limits),
-        engine=provenance.engine,
     )
 
 
 def provenance_from_proto(msg: pb.Provenance, *, at: FieldPath) -> Provenance:
-    """Read a provenance. Raises InvalidRequestError."""
-    return Provenance(
-        image=msg.image,
-        digest=msg.digest,
-        image_id=msg.image_id,
-        config_sha256=msg.config_sha256,
-        input_sha256=msg.input_sha256,
-        output_sha256=msg.output_sha256,
-        limits=limits_from_proto(msg.limits, at=at / "limits") if msg.HasField("limits") else None,
-        engine=msg.engine,
-    )
+    """Read a provenance. Raises InvalidRequestError, UnsupportedError."""
+    match msg.WhichOneof("runtime"):
+        case "oci":
+            oci, inside = msg.oci, at / "oci"
+            return Provenance(
+                image=oci.image,
+                digest=oci.digest,
+                image_id=oci.image_id,
+                config_sha256=msg.config_sha256,
+                input_sha256=msg.input_sha256,
+                output_sha256=msg.output_sha256,
+                limits=limits_from_proto(oci.limits, at=inside / "limits")
+                if oci.HasField("limits")
+                else None,
+                engine=oci.engine,
+            )
+        case None:
+            raise UnsupportedError(
+                f"{at / 'runtime'}: expected what ran, found nothing or something of a newer contract",
+                reason="UNSUPPORTED_VARIANT",
+                at=at / "runtime",
+            )
+        case unhandled:
+            assert_never(unhandled)
 
 
 def _source_from_proto(msg: pb.Run, *, at: FieldPath) -> RunSource:

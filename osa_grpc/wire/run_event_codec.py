@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from osa_grpc.domain.field_path import FieldPath
+from osa_grpc.domain.run import Verdict
 from osa_grpc.domain.run_event import (
     CancelRequested,
     HookFinished,
@@ -119,7 +120,7 @@ def _progressed_to_proto(body: HookProgressed) -> pb.HookProgressed:
         hook=body.hook,
         attempt=body.attempt,
         progress=progress_to_proto(body.progress),
-        dropped_count=body.dropped_count,
+        dropped_count=body.dropped_count or None,
     )
 
 
@@ -159,7 +160,7 @@ def _finished_to_proto(body: HookFinished) -> pb.HookFinished:
         verdict=VERDICT.to_proto(body.verdict),
         rejection_reason=body.rejection_reason or "",
         failure=None if body.failure is None else failure_to_proto(body.failure),
-        row_count=body.row_count,
+        row_count=body.row_count if body.verdict is Verdict.PASSED else None,
         duration=duration_to_proto(body.duration),
     )
 

@@ -14,8 +14,18 @@ from osa_grpc.application.judging import judged
 from osa_grpc.application.ports import HookEnd, HookOutputs
 from osa_grpc.application.retry_policy import RetryRules
 from osa_grpc.application.row_decoding import count_rows
+from osa_grpc.application.run_control import request_cancel
 from osa_grpc.application.run_observer import ObservationLimits, RunObserver
-from osa_grpc.application.run_steps import Turn, Work, end_by_verdict, hand_back, take_turn, take_up
+from osa_grpc.application.run_steps import (
+    Turn,
+    Work,
+    cancelled,
+    end_by_verdict,
+    fail,
+    hand_back,
+    take_turn,
+    take_up,
+)
 from osa_grpc.application.storage_ports import LogState
 from osa_grpc.domain.column import ColumnDef, JsonType
 from osa_grpc.domain.convention import ReviewMode
@@ -362,6 +372,40 @@ async def test_a_run_that_is_to_be_cancelled_is_not_tried_again(storage: Postgre
     conclusion = await attempt.observer.conclude(failed(ENGINE))
     assert conclusion.run.state is RunState.CANCELLING
     assert await attempt.history() == []
+
+
+@pytest.mark.parametrize("is_judged", [True, False], ids=["ended", "cut off"])
+async def test_how_much_was_kept_of_the_log_of_a_cancelled_attempt_is_told(
+    storage: PostgresStorage, *, is_judged: bool
+) -> None:
+    attempt = await observed(storage)
+    await attempt.observer.started(PROVENANCE)
+    await attempt.observer.wrote_log(b"one\n")
+    async with storage.transaction() as tx:
+        await request_cancel(tx, attempt.held.lease.run)
+    if is_judged:
+        await attempt.observer.ended(failed(ENGINE))
+    async with storage.transaction() as tx:
+        await cancelled(tx, attempt.held.lease)
+    run = await attempt.run()
+    assert run.state is RunState.CANCELLED
+    assert run.execution("summary").state is HookExecutionState.CANCELLED
+    assert [execution.log_bytes for execution in run.executions] == [4, 0]
+    data, log = await attempt.log()
+    assert data == b"one\n"
+    assert log is not None
+    assert log.is_closed
+
+
+async def test_how_much_was_kept_of_the_log_is_told_when_the_run_fails_under_a_hook(
+    storage: PostgresStorage,
+) -> None:
+    attempt = await observed(storage)
+    await attempt.observer.started(PROVENANCE)
+    await attempt.observer.wrote_log(b"one\n")
+    async with storage.transaction() as tx:
+        await fail(tx, attempt.held.lease, ENGINE)
+    assert (await attempt.execution()).log_bytes == 4
 
 
 async def test_after_its_last_hook_a_run_waits_for_the_person_who_reviews_it(

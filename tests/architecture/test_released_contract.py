@@ -90,14 +90,14 @@ BREAKS = {
         "    bool from_now = 3;\n  }\n",
         "  }\n  bool from_now = 3;\n",
     ),
-    "another type": Change("run.proto", "  bool retryable = 3;", "  string retryable = 3;"),
+    "another type": Change("run.proto", "  bool retryable = 3 [", "  string retryable = 3 ["),
     "a wider type, which is a text in JSON": Change(
         "run_event.proto", "int32 attempt = 2;\n\n  // The id", "int64 attempt = 2;\n\n  // The id"
     ),
-    "one made many": Change("run.proto", "  string step = 1;", "  repeated string step = 1;"),
-    "a field renamed": Change("run.proto", "  string engine = 8;", "  string container_engine = 8;"),
+    "one made many": Change("run.proto", "  string step = 1 [", "  repeated string step = 1 ["),
+    "a field renamed": Change("run.proto", "  string engine = 5 [", "  string container_engine = 5 ["),
     "a field renamed in JSON": Change(
-        "run.proto", "  string engine = 8;", '  string engine = 8 [json_name = "containerEngine"];'
+        "run.proto", "  string engine = 5 [", '  string engine = 5 [json_name = "containerEngine", '
     ),
     "a field removed": Change("deposition.proto", CREATE_TIME, ""),
     "a field removed, its number and name reserved": Change(
@@ -108,7 +108,7 @@ BREAKS = {
         "run_service.proto", REBALANCE, '  reserved 2;\n  reserved "CLOSING_REASON_REBALANCE";\n'
     ),
     "an enum's value renumbered": Change(
-        "run.proto", "FAILURE_KIND_INTERNAL = 9;", "FAILURE_KIND_INTERNAL = 10;"
+        "run.proto", "FAILURE_KIND_INTERNAL = 8;", "FAILURE_KIND_INTERNAL = 10;"
     ),
     "an enum's value renamed": Change("run.proto", "FAILURE_KIND_OOM = 4;", "FAILURE_KIND_MEMORY = 4;"),
     "an arm removed": Change(
@@ -140,20 +140,20 @@ BREAKS = {
 }  # fmt: skip
 
 ADDITIONS = {
-    "a field": Change("run.proto", "  string engine = 8;", "  string engine = 8;\n  int64 peak_bytes = 9;"),
+    "a field": Change("run.proto", "  string engine = 5 [", "  int64 peak_bytes = 9;\n  string engine = 5 ["),
     "an arm": Change(
         "hook.proto",
         "    OciConfig oci = 10;\n",
         "    OciConfig oci = 10;\n    NextflowConfig nextflow = 11;\n",
     ),
     "an enum's value": Change(
-        "run.proto", "FAILURE_KIND_INTERNAL = 9;", "FAILURE_KIND_INTERNAL = 9;\n  FAILURE_KIND_DISK = 10;"
+        "run.proto", "FAILURE_KIND_INTERNAL = 8;", "FAILURE_KIND_INTERNAL = 8;\n  FAILURE_KIND_DISK = 10;"
     ),
     "an RPC": Change(
         "admin_service.proto", DISCARD_RPC, DISCARD_RPC + DISCARD_RPC.replace("Discard", "Hasten", 1)
     ),
     "other words": Change("convention.proto", TITLE, TITLE.replace("A title for people", "Its title")),
-    "a deprecation": Change("run.proto", "  string engine = 8;", "  string engine = 8 [deprecated = true];"),
+    "a deprecation": Change("run.proto", "  string engine = 5 [", "  string engine = 5 [deprecated = true, "),
 }
 
 

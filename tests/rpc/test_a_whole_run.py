@@ -23,7 +23,7 @@ async def test_a_run_is_seen_while_it_runs_and_its_rows_once_it_has_finished(arc
     [execution] = run.executions
     assert run.state == pb.RUN_STATE_COMPLETED
     assert (execution.verdict, execution.row_count) == (pb.VERDICT_PASSED, 2)
-    assert execution.provenance.image_id == archive.image_id
+    assert execution.provenance.oci.image_id == archive.image_id
     found = [row async for row in archive.client.query("featureTables/check", order_by="score")]
     assert [row["score"] for row in found] == [1.5, None]
     record = await archive.client.get_record(run.record)
@@ -46,6 +46,6 @@ async def test_a_hook_that_asks_for_more_processors_than_there_are_gets_all_and_
     convention = await archive.convention(archive.hook(cpu="1000"))
     over = await archive.finish(convention, check=rows('{"score": 1}'))
     assert over.state == pb.RUN_STATE_COMPLETED
-    assert float(over.executions[0].provenance.limits.cpu) == engine.cpus
+    assert float(over.executions[0].provenance.oci.limits.cpu) == engine.cpus
     registered = await archive.client.get_convention(convention)
     assert registered.hooks[0].oci.limits.cpu == "1000", "what was asked for stays as it was said"

@@ -119,7 +119,7 @@ async def test_a_hook_that_needs_more_memory_gets_it_and_provenance_tells_how_mu
     assert {one.cause.kind for one in told} == {pb.FAILURE_KIND_OOM}
     assert [one.memory for one in told] == ["16m", "32m", "64m"][: len(told)]
     [execution] = over.executions
-    assert execution.provenance.limits.memory == told[-1].memory
+    assert execution.provenance.oci.limits.memory == told[-1].memory
     [hook] = (await archive.client.get_convention(convention)).hooks
     assert hook.oci.limits.memory == "8m", "the definition is as it was"
 
@@ -131,7 +131,7 @@ async def test_memory_is_doubled_up_to_the_ceiling_and_no_further(archive: Archi
     assert (over.state, over.failure.kind) == (pb.RUN_STATE_FAILED, pb.FAILURE_KIND_OOM)
     assert [one.memory for one in await retries(archive, over.name)] == ["64m"]
     assert over.failure.message.endswith("64m of memory it may use; given up after 2 attempts")
-    assert over.executions[0].provenance.limits.memory == "64m"
+    assert over.executions[0].provenance.oci.limits.memory == "64m"
 
 
 async def test_what_the_hook_itself_did_is_final_also_if_it_says_otherwise(archive: Archive) -> None:

@@ -1,6 +1,7 @@
 """hypothesis strategies for domain values, as the wire can carry them."""
 
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 from hypothesis import strategies as st
 
@@ -35,6 +36,8 @@ from osa_grpc.domain.run import (
     Waiting,
     WaitingReason,
 )
+
+T = TypeVar("T", HookExecution, events.HookFinished)
 
 plain_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=20)
 some_text = plain_text.filter(bool)
@@ -177,6 +180,12 @@ deliveries = st.builds(
     created_at=instants,
     updated_at=instants,
 )
+
+
+def _with_rows_only_if_passed(value: T) -> T:
+    return value if value.verdict is Verdict.PASSED else value.model_copy(update={"row_count": 0})
+
+
 records = st.builds(
     Record,
     ref=record_refs,
@@ -220,7 +229,7 @@ executions = st.builds(
     started_at=st.none() | instants,
     ended_at=st.none() | instants,
     provenance=st.none() | provenances,
-)
+).map(_with_rows_only_if_passed)
 reviews = st.builds(
     Review,
     decision=st.sampled_from(ReviewDecision),
@@ -268,7 +277,7 @@ run_event_kinds = st.one_of(
         failure=st.none() | failures,
         row_count=counts,
         duration=durations,
-    ),
+    ).map(_with_rows_only_if_passed),
     st.builds(events.ReviewRequested),
     st.builds(events.Reviewed, decision=st.sampled_from(ReviewDecision), reason=plain_text),
     st.builds(events.CancelRequested),

@@ -143,8 +143,9 @@ class RetryDeliveryRequest(_message.Message):
     name: _builtins.str
     """`deliveries/{number}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     def __init__(
         self,
@@ -195,8 +196,9 @@ class DiscardDeliveryRequest(_message.Message):
     name: _builtins.str
     """`deliveries/{number}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     def __init__(
         self,

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """For operators: what the service owes its own handlers, and could not deliver.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
+    in the next release.
     """
 
     def __init__(self, channel):
@@ -58,7 +59,8 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """For operators: what the service owes its own handlers, and could not deliver.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
+    in the next release.
     """
 
     def GetDelivery(self, request, context):
@@ -70,7 +72,7 @@ class AdminServiceServicer:
 
     def ListDeliveries(self, request, context):
         """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -124,7 +126,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """For operators: what the service owes its own handlers, and could not deliver.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
+    in the next release.
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """For operators: what the service owes its own handlers, and could not deliver."""
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
+    in the next release.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,7 +39,7 @@ class AdminServiceStub:
     """Returns a delivery. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeliveriesRequest, _admin_service_pb2.ListDeliveriesResponse]
     """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     RetryDelivery: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]
     """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given
@@ -50,14 +52,16 @@ class AdminServiceStub:
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """For operators: what the service owes its own handlers, and could not deliver."""
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
+    in the next release.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetDeliveryRequest, _admin_service_pb2.GetDeliveryResponse]  # type: ignore[assignment]
     """Returns a delivery. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListDeliveriesRequest, _admin_service_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     RetryDelivery: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RetryDeliveryRequest, _admin_service_pb2.RetryDeliveryResponse]  # type: ignore[assignment]
     """Makes a delivery that is DEAD or DISCARDED due again, at once, with its attempts counted anew. One that is PENDING is given
@@ -69,7 +73,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """For operators: what the service owes its own handlers, and could not deliver."""
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
+    in the next release.
+    """
 
     @_abc_1.abstractmethod
     def GetDelivery(
@@ -86,7 +92,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_service_pb2.ListDeliveriesResponse, _abc.Awaitable[_admin_service_pb2.ListDeliveriesResponse]]:
         """Lists deliveries, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
 
     @_abc_1.abstractmethod

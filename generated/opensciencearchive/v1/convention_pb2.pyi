@@ -75,7 +75,9 @@ Global___ConventionState: _TypeAlias = ConventionState  # noqa: Y015
 
 @_typing.final
 class Convention(_message.Message):
-    """What an archive accepts: metadata fields, file requirements and an ordered list of hooks. Immutable per version."""
+    """What an archive accepts: metadata fields, file requirements and an ordered list of hooks. Immutable per version, so nothing in
+    it is ever dropped when it is registered: what the server does not know is UNIMPLEMENTED, as in `HookDefinition`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -32,10 +32,11 @@ class RegisterConventionRequest(_message.Message):
     convention_id: _builtins.str
     """The convention's id, `^[a-z][a-z0-9-]{0,62}$`; with `convention.version` it makes the name."""
     validate_only: _builtins.bool
-    """Only say whether it would be accepted: answers as the real call would, stores nothing."""
+    """Only say whether it would be accepted: answers as the real call would, stores nothing, also not for the `request_id`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     @_builtins.property
     def convention(self) -> _convention_pb2.Convention:

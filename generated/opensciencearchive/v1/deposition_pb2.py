@@ -28,7 +28,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&opensciencearchive/v1/deposition.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x04\n\nDeposition\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03srn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12?\n\nconvention\x18\x03 \x01(\tB+\xe2\x41\x02\x02\x05\xfa\x41#\n!opensciencearchive.org/Convention\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\nfile_count\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12;\n\x05state\x18\x06 \x01(\x0e\x32&.opensciencearchive.v1.DepositionStateB\x04\xe2\x41\x01\x03\x12\x30\n\x03run\x18\x07 \x01(\tB#\xe2\x41\x01\x03\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x36\n\x06record\x18\x08 \x01(\tB&\xe2\x41\x01\x03\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\x12\x1e\n\x10rejection_reason\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:Y\xea\x41V\n!opensciencearchive.org/Deposition\x12\x18\x64\x65positions/{deposition}*\x0b\x64\x65positions2\ndeposition\"\xac\x02\n\x0e\x44\x65positionFile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x17\n\tfile_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nsize_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:r\xea\x41o\n%opensciencearchive.org/DepositionFile\x12%depositions/{deposition}/files/{file}*\x0f\x64\x65positionFiles2\x0e\x64\x65positionFile*\x8f\x01\n\x0f\x44\x65positionState\x12 \n\x1c\x44\x45POSITION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45POSITION_STATE_DRAFT\x10\x01\x12\x1e\n\x1a\x44\x45POSITION_STATE_SUBMITTED\x10\x02\x12\x1e\n\x1a\x44\x45POSITION_STATE_PUBLISHED\x10\x03\x42\x88\x01\n\x19org.opensciencearchive.v1B\x0f\x44\x65positionProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&opensciencearchive/v1/deposition.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd7\x04\n\nDeposition\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03srn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12?\n\nconvention\x18\x03 \x01(\tB+\xe2\x41\x02\x02\x05\xfa\x41#\n!opensciencearchive.org/Convention\x12)\n\x08metadata\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x18\n\nfile_count\x18\x05 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12;\n\x05state\x18\x06 \x01(\x0e\x32&.opensciencearchive.v1.DepositionStateB\x04\xe2\x41\x01\x03\x12\x30\n\x03run\x18\x07 \x01(\tB#\xe2\x41\x01\x03\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x36\n\x06record\x18\x08 \x01(\tB&\xe2\x41\x01\x03\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\x12\x1e\n\x10rejection_reason\x18\t \x01(\tB\x04\xe2\x41\x01\x03\x12\x0c\n\x04\x65tag\x18\n \x01(\t\x12\x35\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x35\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:Y\xea\x41V\n!opensciencearchive.org/Deposition\x12\x18\x64\x65positions/{deposition}*\x0b\x64\x65positions2\ndeposition\"\xb2\x02\n\x0e\x44\x65positionFile\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x17\n\tfile_name\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nsize_bytes\x18\x03 \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x14\n\x06sha256\x18\x04 \x01(\tB\x04\xe2\x41\x01\x03\x12\x18\n\nmedia_type\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03:r\xea\x41o\n%opensciencearchive.org/DepositionFile\x12%depositions/{deposition}/files/{file}*\x0f\x64\x65positionFiles2\x0e\x64\x65positionFile*\x8f\x01\n\x0f\x44\x65positionState\x12 \n\x1c\x44\x45POSITION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45POSITION_STATE_DRAFT\x10\x01\x12\x1e\n\x1a\x44\x45POSITION_STATE_SUBMITTED\x10\x02\x12\x1e\n\x1a\x44\x45POSITION_STATE_PUBLISHED\x10\x03\x42\x88\x01\n\x19org.opensciencearchive.v1B\x0f\x44\x65positionProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -61,19 +61,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEPOSITIONFILE'].fields_by_name['name']._loaded_options = None
   _globals['_DEPOSITIONFILE'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_DEPOSITIONFILE'].fields_by_name['file_name']._loaded_options = None
-  _globals['_DEPOSITIONFILE'].fields_by_name['file_name']._serialized_options = b'\342A\001\002'
+  _globals['_DEPOSITIONFILE'].fields_by_name['file_name']._serialized_options = b'\342A\001\003'
   _globals['_DEPOSITIONFILE'].fields_by_name['size_bytes']._loaded_options = None
   _globals['_DEPOSITIONFILE'].fields_by_name['size_bytes']._serialized_options = b'\342A\001\003'
   _globals['_DEPOSITIONFILE'].fields_by_name['sha256']._loaded_options = None
   _globals['_DEPOSITIONFILE'].fields_by_name['sha256']._serialized_options = b'\342A\001\003'
+  _globals['_DEPOSITIONFILE'].fields_by_name['media_type']._loaded_options = None
+  _globals['_DEPOSITIONFILE'].fields_by_name['media_type']._serialized_options = b'\342A\001\003'
   _globals['_DEPOSITIONFILE'].fields_by_name['create_time']._loaded_options = None
   _globals['_DEPOSITIONFILE'].fields_by_name['create_time']._serialized_options = b'\342A\001\003'
   _globals['_DEPOSITIONFILE']._loaded_options = None
   _globals['_DEPOSITIONFILE']._serialized_options = b'\352Ao\n%opensciencearchive.org/DepositionFile\022%depositions/{deposition}/files/{file}*\017depositionFiles2\016depositionFile'
-  _globals['_DEPOSITIONSTATE']._serialized_start=1094
-  _globals['_DEPOSITIONSTATE']._serialized_end=1237
+  _globals['_DEPOSITIONSTATE']._serialized_start=1100
+  _globals['_DEPOSITIONSTATE']._serialized_end=1243
   _globals['_DEPOSITION']._serialized_start=189
   _globals['_DEPOSITION']._serialized_end=788
   _globals['_DEPOSITIONFILE']._serialized_start=791
-  _globals['_DEPOSITIONFILE']._serialized_end=1091
+  _globals['_DEPOSITIONFILE']._serialized_end=1097
 # @@protoc_insertion_point(module_scope)

@@ -90,7 +90,8 @@ class Deposition(_message.Message):
     @_builtins.property
     def metadata(self) -> _struct_pb2.Struct:
         """Its metadata, checked against the convention's schema: types and unknown fields at once, missing required fields at
-        submission. Integral numbers beyond ±2^53 are refused. At most 1 MiB.
+        submission. Integral numbers beyond ±2^53 are refused. At most 24 levels of objects and arrays, and 1 MiB as
+        JSON without white space.
         """
 
     @_builtins.property
@@ -138,7 +139,7 @@ class DepositionFile(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """`depositions/{id}/files/{file_name}`."""
+    """`depositions/{id}/files/{file_name}`, the file's name as it is: nothing in it is escaped."""
     file_name: _builtins.str
     """Its name, unique in the deposition: 1 to 255 bytes of UTF-8, no `/`, no `\\`, no control,
     formatting or line-separating characters (Unicode's Cc, Cf, Zl, Zp), not starting with a dot.

@@ -30,8 +30,9 @@ class CreateDepositionRequest(_message.Message):
     DEPOSITION_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     @_builtins.property
     def deposition(self) -> _deposition_pb2.Deposition:
@@ -85,8 +86,9 @@ class UpdateDepositionRequest(_message.Message):
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     @_builtins.property
     def deposition(self) -> _deposition_pb2.Deposition:
@@ -94,8 +96,8 @@ class UpdateDepositionRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """What to change: `metadata` (all of it) or `metadata.{field}` (one field; absent in `deposition`: removed). Empty: `metadata`.
-        JSON has masks in camelCase, also here: `metadata.publicationYear` is the field `publication_year`. A field with a digit
+        """What to change: `metadata` (all of it) or `metadata.{field}` (one field of the convention's schema; absent in `deposition`:
+        removed). Empty: `metadata`, which must then be there. JSON, and nothing else, has masks in camelCase, also here: `metadata.publicationYear` is the field `publication_year`. A field with a digit
         after an underscore, for example `cell_1`, has no name there: change all of `metadata` instead.
         """
 
@@ -265,8 +267,9 @@ class DeleteDepositionRequest(_message.Message):
     etag: _builtins.str
     """If given, the deposition must still have it."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     def __init__(
         self,
@@ -309,7 +312,7 @@ class UploadFileRequest(_message.Message):
     HEADER_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """The next bytes of the file; at most 1 MiB at a time is a good size, 3 MiB the limit."""
+    """The next bytes of the file; 1 MiB at a time is a good size; all that fits into a message of 4 MiB is taken."""
     @_builtins.property
     def header(self) -> Global___UploadFileHeader:
         """What is uploaded, and where. First, once."""
@@ -353,8 +356,9 @@ class UploadFileHeader(_message.Message):
     media_type: _builtins.str
     """The media type, for example `chemical/x-mmcif`; at most 255 characters without NUL."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     What is compared is this header, and the content's SHA-256.
     """
     def __init__(
@@ -528,8 +532,9 @@ class DeleteFileRequest(_message.Message):
     name: _builtins.str
     """`depositions/{id}/files/{file_name}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     def __init__(
         self,
@@ -576,8 +581,9 @@ class SubmitDepositionRequest(_message.Message):
     etag: _builtins.str
     """If given, the deposition must still have it."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     def __init__(
         self,

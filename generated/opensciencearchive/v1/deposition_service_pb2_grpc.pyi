@@ -46,7 +46,7 @@ class DepositionServiceStub:
     """Returns a deposition. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDepositions: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.ListDepositionsRequest, _deposition_service_pb2.ListDepositionsResponse]
     """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     DeleteDeposition: _grpc.UnaryUnaryMultiCallable[_deposition_service_pb2.DeleteDepositionRequest, _deposition_service_pb2.DeleteDepositionResponse]
     """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED
@@ -94,7 +94,7 @@ class DepositionServiceAsyncStub(DepositionServiceStub):
     """Returns a deposition. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListDepositions: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.ListDepositionsRequest, _deposition_service_pb2.ListDepositionsResponse]  # type: ignore[assignment]
     """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     DeleteDeposition: _aio.UnaryUnaryMultiCallable[_deposition_service_pb2.DeleteDepositionRequest, _deposition_service_pb2.DeleteDepositionResponse]  # type: ignore[assignment]
     """Deletes a draft and its files. One that was ever submitted keeps its runs. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, ABORTED
@@ -163,7 +163,7 @@ class DepositionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_deposition_service_pb2.ListDepositionsResponse, _abc.Awaitable[_deposition_service_pb2.ListDepositionsResponse]]:
         """Lists depositions, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
 
     @_abc_1.abstractmethod

@@ -6,13 +6,15 @@ The status code of an error says what kind of thing went wrong; the details (`go
 and whose `reason` is stable: programs switch on it. Beside it stand, where they apply:
 
 - `google.rpc.BadRequest`, with INVALID_ARGUMENT and UNIMPLEMENTED: every field at fault, by its path in the request, for example
-  `convention.hooks[1].oci.digest`, each with a `reason`: that of the error or, under `INVALID_FIELD`, one of `REQUIRED`,
+  `convention.hooks[1].oci.digest` (names as the .proto files have them, whatever the client writes), each with a `reason`: that of the error or, under `INVALID_FIELD`, one of `REQUIRED`,
   `WRONG_TYPE`, `OUT_OF_RANGE`, `TOO_SHORT`, `TOO_LONG` (texts), `TOO_FEW`, `TOO_MANY` (lists), `TOO_LARGE` (bytes), `TOO_DEEP`,
   `INVALID_FORMAT`, `INVALID_NAME`, `NAME_MISMATCH`, `RESERVED_NAME`, `DUPLICATE_NAME`, `UNKNOWN_VALUE`, `UNKNOWN_FIELD`,
   `INVALID_MASK` and, for whatever has none of its own, `INVALID_VALUE`;
-- `google.rpc.PreconditionFailure`, with FAILED_PRECONDITION: what must be so before the call can succeed;
+- `google.rpc.PreconditionFailure`, with FAILED_PRECONDITION: what stands in the way; `type` is `METADATA` (`subject` is the path of
+  a field of the deposition) or `FILES` with `DEPOSITION_INCOMPLETE`, and the error's reason otherwise (`subject` is a resource's
+  name);
 - `google.rpc.ResourceInfo`, with NOT_FOUND and ALREADY_EXISTS: which resource;
-- `google.rpc.RetryInfo`, with UNAVAILABLE and RESOURCE_EXHAUSTED: how long to wait before trying again;
+- `google.rpc.RetryInfo`, with UNAVAILABLE and RESOURCE_EXHAUSTED where the same may do after a while: how long to wait;
 - one of the messages of this file.
 
 Together they stay under 4 KiB; `omitted` in `ErrorInfo.metadata` and `omitted_count` in messages of this file count what did
@@ -22,7 +24,7 @@ What an RPC answers of its own is in its comment. Any call may be answered INVAL
 its comment says) or `MALFORMED_MESSAGE` (the bytes are no message of this method), UNAVAILABLE `DATABASE_UNAVAILABLE`,
 `DATABASE_BUSY`, `DATABASE_TIMEOUT` or `DATABASE_READ_ONLY` (try again), RESOURCE_EXHAUSTED `DATABASE_DISK_FULL` (an operator
 has to help) or, when too many calls of a kind are under way, `TOO_MANY_CALLS`, `TOO_MANY_STREAMS` and `TOO_MANY_UPLOADS` (try
-again), and INTERNAL `INTERNAL` (with an `incident` in `ErrorInfo.metadata`, which the server's log has too). Any change may
+again), DEADLINE_EXCEEDED `DEADLINE_EXCEEDED` (of a call that brought no deadline, see docs/transport.md) and INTERNAL `INTERNAL` (with an `incident` in `ErrorInfo.metadata`, which the server's log has too). Any change may
 also be answered INVALID_ARGUMENT `REQUEST_ID_REUSED`. What the transport answers before the service is asked, about an unknown
 method or a message that is too large, has no details.
 """

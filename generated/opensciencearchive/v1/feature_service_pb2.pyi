@@ -135,7 +135,8 @@ class QueryFeaturesRequest(_message.Message):
     """`featureTables/{hook}`."""
     filter: _builtins.str
     """Which rows, in the language of https://google.aip.dev/160 over declared and system columns, for example `resolution < 2.0 AND
-    polymer_type = "protein"`; at most 8192 characters without NUL. The grammar is in docs/filters.md. Empty: all.
+    polymer_type = "protein"`; at most 8192 characters without NUL. OR binds
+    tighter than AND, `column:*` is true where there is a value. The grammar is in docs/filters.md. Empty: all.
     """
     order_by: _builtins.str
     """In which order (https://google.aip.dev/132), for example `resolution desc, record_srn`; at most 2048 characters; nulls come

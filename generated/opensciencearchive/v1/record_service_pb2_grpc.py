@@ -60,7 +60,7 @@ class RecordServiceServicer:
 
     def ListRecords(self, request, context):
         """Lists records, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

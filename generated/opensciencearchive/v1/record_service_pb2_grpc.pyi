@@ -37,7 +37,7 @@ class RecordServiceStub:
     """Returns a record. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListRecords: _grpc.UnaryUnaryMultiCallable[_record_service_pb2.ListRecordsRequest, _record_service_pb2.ListRecordsResponse]
     """Lists records, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
 
 @_typing.type_check_only
@@ -49,7 +49,7 @@ class RecordServiceAsyncStub(RecordServiceStub):
     """Returns a record. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_record_service_pb2.ListRecordsRequest, _record_service_pb2.ListRecordsResponse]  # type: ignore[assignment]
     """Lists records, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-    `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
 
 class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -70,7 +70,7 @@ class RecordServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_record_service_pb2.ListRecordsResponse, _abc.Awaitable[_record_service_pb2.ListRecordsResponse]]:
         """Lists records, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and
-        `INVALID_ORDER_BY` (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        `INVALID_ORDER_BY` (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
 
 def add_RecordServiceServicer_to_server(servicer: RecordServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from opensciencearchive.v1 import run_pb2 as opensciencearchive_dot_v1_dot_run__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%opensciencearchive/v1/run_event.proto\x12\x15opensciencearchive.v1\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fopensciencearchive/v1/run.proto\"\xc3\x05\n\x08RunEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0brun_started\x18\n \x01(\x0b\x32!.opensciencearchive.v1.RunStartedH\x00\x12:\n\x0chook_started\x18\x0b \x01(\x0b\x32\".opensciencearchive.v1.HookStartedH\x00\x12>\n\rhook_progress\x18\x0c \x01(\x0b\x32%.opensciencearchive.v1.HookProgressedH\x00\x12<\n\rhook_retrying\x18\r \x01(\x0b\x32#.opensciencearchive.v1.HookRetryingH\x00\x12<\n\rhook_finished\x18\x0e \x01(\x0b\x32#.opensciencearchive.v1.HookFinishedH\x00\x12\x42\n\x10review_requested\x18\x0f \x01(\x0b\x32&.opensciencearchive.v1.ReviewRequestedH\x00\x12\x33\n\x08reviewed\x18\x10 \x01(\x0b\x32\x1f.opensciencearchive.v1.ReviewedH\x00\x12\x42\n\x10\x63\x61ncel_requested\x18\x11 \x01(\x0b\x32&.opensciencearchive.v1.CancelRequestedH\x00\x12\x42\n\x10record_published\x18\x12 \x01(\x0b\x32&.opensciencearchive.v1.RecordPublishedH\x00\x12:\n\x0crun_finished\x18\x13 \x01(\x0b\x32\".opensciencearchive.v1.RunFinishedH\x00\x42\x06\n\x04kind\"\x0c\n\nRunStarted\">\n\x0bHookStarted\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x10\n\x08image_id\x18\x03 \x01(\t\"}\n\x0eHookProgressed\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x35\n\x08progress\x18\x03 \x01(\x0b\x32#.opensciencearchive.v1.HookProgress\x12\x15\n\rdropped_count\x18\x04 \x01(\x03\"\x9c\x01\n\x0cHookRetrying\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12-\n\x05\x63\x61use\x18\x03 \x01(\x0b\x32\x1e.opensciencearchive.v1.Failure\x12.\n\x0bretry_delay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06memory\x18\x05 \x01(\t\"\xe9\x01\n\x0cHookFinished\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12/\n\x07verdict\x18\x03 \x01(\x0e\x32\x1e.opensciencearchive.v1.Verdict\x12\x18\n\x10rejection_reason\x18\x04 \x01(\t\x12/\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x1e.opensciencearchive.v1.Failure\x12\x11\n\trow_count\x18\x06 \x01(\x03\x12+\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x11\n\x0fReviewRequested\"S\n\x08Reviewed\x12\x37\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32%.opensciencearchive.v1.ReviewDecision\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x11\n\x0f\x43\x61ncelRequested\"E\n\x0fRecordPublished\x12\x32\n\x06record\x18\x01 \x01(\tB\"\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\"\xbc\x01\n\x0bRunFinished\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.opensciencearchive.v1.RunState\x12\x32\n\x06record\x18\x02 \x01(\tB\"\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\x12\x18\n\x10rejection_reason\x18\x03 \x01(\t\x12/\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1e.opensciencearchive.v1.FailureB\x86\x01\n\x19org.opensciencearchive.v1B\rRunEventProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%opensciencearchive/v1/run_event.proto\x12\x15opensciencearchive.v1\x1a\x19google/api/resource.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fopensciencearchive/v1/run.proto\"\xc3\x05\n\x08RunEvent\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\nevent_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x38\n\x0brun_started\x18\n \x01(\x0b\x32!.opensciencearchive.v1.RunStartedH\x00\x12:\n\x0chook_started\x18\x0b \x01(\x0b\x32\".opensciencearchive.v1.HookStartedH\x00\x12>\n\rhook_progress\x18\x0c \x01(\x0b\x32%.opensciencearchive.v1.HookProgressedH\x00\x12<\n\rhook_retrying\x18\r \x01(\x0b\x32#.opensciencearchive.v1.HookRetryingH\x00\x12<\n\rhook_finished\x18\x0e \x01(\x0b\x32#.opensciencearchive.v1.HookFinishedH\x00\x12\x42\n\x10review_requested\x18\x0f \x01(\x0b\x32&.opensciencearchive.v1.ReviewRequestedH\x00\x12\x33\n\x08reviewed\x18\x10 \x01(\x0b\x32\x1f.opensciencearchive.v1.ReviewedH\x00\x12\x42\n\x10\x63\x61ncel_requested\x18\x11 \x01(\x0b\x32&.opensciencearchive.v1.CancelRequestedH\x00\x12\x42\n\x10record_published\x18\x12 \x01(\x0b\x32&.opensciencearchive.v1.RecordPublishedH\x00\x12:\n\x0crun_finished\x18\x13 \x01(\x0b\x32\".opensciencearchive.v1.RunFinishedH\x00\x42\x06\n\x04kind\"\x0c\n\nRunStarted\">\n\x0bHookStarted\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x10\n\x08image_id\x18\x03 \x01(\t\"\x94\x01\n\x0eHookProgressed\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x35\n\x08progress\x18\x03 \x01(\x0b\x32#.opensciencearchive.v1.HookProgress\x12\x1a\n\rdropped_count\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\x10\n\x0e_dropped_count\"\x9c\x01\n\x0cHookRetrying\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12-\n\x05\x63\x61use\x18\x03 \x01(\x0b\x32\x1e.opensciencearchive.v1.Failure\x12.\n\x0bretry_delay\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06memory\x18\x05 \x01(\t\"\xfc\x01\n\x0cHookFinished\x12\x0c\n\x04hook\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12/\n\x07verdict\x18\x03 \x01(\x0e\x32\x1e.opensciencearchive.v1.Verdict\x12\x18\n\x10rejection_reason\x18\x04 \x01(\t\x12/\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x1e.opensciencearchive.v1.Failure\x12\x16\n\trow_count\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12+\n\x08\x64uration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\n_row_count\"\x11\n\x0fReviewRequested\"S\n\x08Reviewed\x12\x37\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32%.opensciencearchive.v1.ReviewDecision\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x11\n\x0f\x43\x61ncelRequested\"E\n\x0fRecordPublished\x12\x32\n\x06record\x18\x01 \x01(\tB\"\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\"\xbc\x01\n\x0bRunFinished\x12.\n\x05state\x18\x01 \x01(\x0e\x32\x1f.opensciencearchive.v1.RunState\x12\x32\n\x06record\x18\x02 \x01(\tB\"\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\x12\x18\n\x10rejection_reason\x18\x03 \x01(\t\x12/\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x1e.opensciencearchive.v1.FailureB\x86\x01\n\x19org.opensciencearchive.v1B\rRunEventProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,20 +46,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUNSTARTED']._serialized_end=911
   _globals['_HOOKSTARTED']._serialized_start=913
   _globals['_HOOKSTARTED']._serialized_end=975
-  _globals['_HOOKPROGRESSED']._serialized_start=977
-  _globals['_HOOKPROGRESSED']._serialized_end=1102
-  _globals['_HOOKRETRYING']._serialized_start=1105
-  _globals['_HOOKRETRYING']._serialized_end=1261
-  _globals['_HOOKFINISHED']._serialized_start=1264
-  _globals['_HOOKFINISHED']._serialized_end=1497
-  _globals['_REVIEWREQUESTED']._serialized_start=1499
-  _globals['_REVIEWREQUESTED']._serialized_end=1516
-  _globals['_REVIEWED']._serialized_start=1518
-  _globals['_REVIEWED']._serialized_end=1601
-  _globals['_CANCELREQUESTED']._serialized_start=1603
-  _globals['_CANCELREQUESTED']._serialized_end=1620
-  _globals['_RECORDPUBLISHED']._serialized_start=1622
-  _globals['_RECORDPUBLISHED']._serialized_end=1691
-  _globals['_RUNFINISHED']._serialized_start=1694
-  _globals['_RUNFINISHED']._serialized_end=1882
+  _globals['_HOOKPROGRESSED']._serialized_start=978
+  _globals['_HOOKPROGRESSED']._serialized_end=1126
+  _globals['_HOOKRETRYING']._serialized_start=1129
+  _globals['_HOOKRETRYING']._serialized_end=1285
+  _globals['_HOOKFINISHED']._serialized_start=1288
+  _globals['_HOOKFINISHED']._serialized_end=1540
+  _globals['_REVIEWREQUESTED']._serialized_start=1542
+  _globals['_REVIEWREQUESTED']._serialized_end=1559
+  _globals['_REVIEWED']._serialized_start=1561
+  _globals['_REVIEWED']._serialized_end=1644
+  _globals['_CANCELREQUESTED']._serialized_start=1646
+  _globals['_CANCELREQUESTED']._serialized_end=1663
+  _globals['_RECORDPUBLISHED']._serialized_start=1665
+  _globals['_RECORDPUBLISHED']._serialized_end=1734
+  _globals['_RUNFINISHED']._serialized_start=1737
+  _globals['_RUNFINISHED']._serialized_end=1925
 # @@protoc_insertion_point(module_scope)

@@ -186,13 +186,15 @@ class HookProgressed(_message.Message):
         hook: _builtins.str = ...,
         attempt: _builtins.int = ...,
         progress: _run_pb2.HookProgress | None = ...,
-        dropped_count: _builtins.int = ...,
+        dropped_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["progress", b"progress"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_dropped_count", b"_dropped_count", "dropped_count", b"dropped_count", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "dropped_count", b"dropped_count", "hook", b"hook", "progress", b"progress"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_dropped_count", b"_dropped_count", "attempt", b"attempt", "dropped_count", b"dropped_count", "hook", b"hook", "progress", b"progress"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__dropped_count: _TypeAlias = _typing.Literal["dropped_count"]  # noqa: Y015
+    _WhichOneofArgType__dropped_count: _TypeAlias = _typing.Literal["_dropped_count", b"_dropped_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dropped_count) -> _WhichOneofReturnType__dropped_count | None: ...
 
 Global___HookProgressed: _TypeAlias = HookProgressed  # noqa: Y015
 
@@ -279,14 +281,16 @@ class HookFinished(_message.Message):
         verdict: _run_pb2.Verdict.ValueType = ...,
         rejection_reason: _builtins.str = ...,
         failure: _run_pb2.Failure | None = ...,
-        row_count: _builtins.int = ...,
+        row_count: _builtins.int | None = ...,
         duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "failure", b"failure"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_row_count", b"_row_count", "duration", b"duration", "failure", b"failure", "row_count", b"row_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "duration", b"duration", "failure", b"failure", "hook", b"hook", "rejection_reason", b"rejection_reason", "row_count", b"row_count", "verdict", b"verdict"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_row_count", b"_row_count", "attempt", b"attempt", "duration", b"duration", "failure", b"failure", "hook", b"hook", "rejection_reason", b"rejection_reason", "row_count", b"row_count", "verdict", b"verdict"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__row_count: _TypeAlias = _typing.Literal["row_count"]  # noqa: Y015
+    _WhichOneofArgType__row_count: _TypeAlias = _typing.Literal["_row_count", b"_row_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__row_count) -> _WhichOneofReturnType__row_count | None: ...
 
 Global___HookFinished: _TypeAlias = HookFinished  # noqa: Y015
 

@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from opensciencearchive.v1 import hook_pb2 as opensciencearchive_dot_v1_dot_hook__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fopensciencearchive/v1/run.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a opensciencearchive/v1/hook.proto\"\xff\x05\n\x03Run\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03srn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12=\n\ndeposition\x18\n \x01(\x0b\x32\'.opensciencearchive.v1.DepositionSourceH\x00\x12>\n\nconvention\x18\x03 \x01(\tB*\xe2\x41\x01\x03\xfa\x41#\n!opensciencearchive.org/Convention\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32\x1f.opensciencearchive.v1.RunStateB\x04\xe2\x41\x01\x03\x12>\n\nexecutions\x18\x05 \x03(\x0b\x32$.opensciencearchive.v1.HookExecutionB\x04\xe2\x41\x01\x03\x12\x35\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1e.opensciencearchive.v1.FailureB\x04\xe2\x41\x01\x03\x12\x36\n\x06record\x18\x07 \x01(\tB&\xe2\x41\x01\x03\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\x12\x1e\n\x10rejection_reason\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x08retry_of\x18\t \x01(\tB#\xe2\x41\x01\x03\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x35\n\x0b\x63reate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\x06review\x18\x17 \x01(\x0b\x32\x1d.opensciencearchive.v1.ReviewB\x04\xe2\x41\x01\x03:6\xea\x41\x33\n\x1aopensciencearchive.org/Run\x12\nruns/{run}*\x04runs2\x03runB\x08\n\x06source\"\x94\x01\n\x06Review\x12=\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32%.opensciencearchive.v1.ReviewDecisionB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0breview_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"R\n\x10\x44\x65positionSource\x12>\n\ndeposition\x18\x01 \x01(\tB*\xe2\x41\x01\x03\xfa\x41#\n!opensciencearchive.org/Deposition\"\xa9\x06\n\rHookExecution\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x65xecution_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04hook\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61ttempt\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12>\n\x05state\x18\x05 \x01(\x0e\x32).opensciencearchive.v1.HookExecutionStateB\x04\xe2\x41\x01\x03\x12\x35\n\x07verdict\x18\x06 \x01(\x0e\x32\x1e.opensciencearchive.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x1e\n\x10rejection_reason\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x1e.opensciencearchive.v1.FailureB\x04\xe2\x41\x01\x03\x12;\n\x08progress\x18\t \x01(\x0b\x32#.opensciencearchive.v1.HookProgressB\x04\xe2\x41\x01\x03\x12\x17\n\tlog_bytes\x18\n \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x17\n\trow_count\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x35\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12;\n\nprovenance\x18\x0f \x01(\x0b\x32!.opensciencearchive.v1.ProvenanceB\x04\xe2\x41\x01\x03\x12\x35\n\x07waiting\x18\x10 \x01(\x0b\x32\x1e.opensciencearchive.v1.WaitingB\x04\xe2\x41\x01\x03:k\xea\x41h\n$opensciencearchive.org/HookExecution\x12!runs/{run}/executions/{execution}*\x0ehookExecutions2\rhookExecution\"{\n\x07Waiting\x12:\n\x06reason\x18\x01 \x01(\x0e\x32$.opensciencearchive.v1.WaitingReasonB\x04\xe2\x41\x01\x03\x12\x34\n\nuntil_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"_\n\x07\x46\x61ilure\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".opensciencearchive.v1.FailureKind\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x11\n\tretryable\x18\x03 \x01(\x08\"=\n\x0cHookProgress\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0e\n\x06status\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xc3\x01\n\nProvenance\x12\r\n\x05image\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x10\n\x08image_id\x18\x03 \x01(\t\x12\x15\n\rconfig_sha256\x18\x04 \x01(\t\x12\x14\n\x0cinput_sha256\x18\x05 \x01(\t\x12\x15\n\routput_sha256\x18\x06 \x01(\t\x12\x30\n\x06limits\x18\x07 \x01(\x0b\x32 .opensciencearchive.v1.OciLimits\x12\x0e\n\x06\x65ngine\x18\x08 \x01(\t*j\n\x0eReviewDecision\x12\x1f\n\x1bREVIEW_DECISION_UNSPECIFIED\x10\x00\x12\x1b\n\x17REVIEW_DECISION_APPROVE\x10\x01\x12\x1a\n\x16REVIEW_DECISION_REJECT\x10\x02*\x86\x02\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_PENDING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x1d\n\x19RUN_STATE_AWAITING_REVIEW\x10\x03\x12\x18\n\x14RUN_STATE_PUBLISHING\x10\x04\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x05\x12\x16\n\x12RUN_STATE_REJECTED\x10\x06\x12\x14\n\x10RUN_STATE_FAILED\x10\x07\x12\x18\n\x14RUN_STATE_CANCELLING\x10\x08\x12\x17\n\x13RUN_STATE_CANCELLED\x10\t*}\n\rWaitingReason\x12\x1e\n\x1aWAITING_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14WAITING_REASON_PLACE\x10\x01\x12\x18\n\x14WAITING_REASON_IMAGE\x10\x02\x12\x18\n\x14WAITING_REASON_RETRY\x10\x03*\x89\x02\n\x12HookExecutionState\x12$\n HOOK_EXECUTION_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cHOOK_EXECUTION_STATE_PENDING\x10\x01\x12 \n\x1cHOOK_EXECUTION_STATE_WAITING\x10\x02\x12 \n\x1cHOOK_EXECUTION_STATE_RUNNING\x10\x03\x12!\n\x1dHOOK_EXECUTION_STATE_FINISHED\x10\x04\x12 \n\x1cHOOK_EXECUTION_STATE_SKIPPED\x10\x05\x12\"\n\x1eHOOK_EXECUTION_STATE_CANCELLED\x10\x06*`\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_PASSED\x10\x01\x12\x14\n\x10VERDICT_REJECTED\x10\x02\x12\x12\n\x0eVERDICT_FAILED\x10\x03*\xfe\x01\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x41ILURE_KIND_IMAGE_PULL\x10\x01\x12\x17\n\x13\x46\x41ILURE_KIND_CONFIG\x10\x02\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x03\x12\x14\n\x10\x46\x41ILURE_KIND_OOM\x10\x04\x12\x1a\n\x16\x46\x41ILURE_KIND_HOOK_EXIT\x10\x05\x12\x1b\n\x17\x46\x41ILURE_KIND_BAD_OUTPUT\x10\x06\x12\x17\n\x13\x46\x41ILURE_KIND_ENGINE\x10\x07\x12\x19\n\x15\x46\x41ILURE_KIND_INTERNAL\x10\tB\x81\x01\n\x19org.opensciencearchive.v1B\x08RunProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fopensciencearchive/v1/run.proto\x12\x15opensciencearchive.v1\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a opensciencearchive/v1/hook.proto\"\x85\x06\n\x03Run\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x11\n\x03srn\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x43\n\ndeposition\x18\n \x01(\x0b\x32\'.opensciencearchive.v1.DepositionSourceB\x04\xe2\x41\x01\x03H\x00\x12>\n\nconvention\x18\x03 \x01(\tB*\xe2\x41\x01\x03\xfa\x41#\n!opensciencearchive.org/Convention\x12\x34\n\x05state\x18\x04 \x01(\x0e\x32\x1f.opensciencearchive.v1.RunStateB\x04\xe2\x41\x01\x03\x12>\n\nexecutions\x18\x05 \x03(\x0b\x32$.opensciencearchive.v1.HookExecutionB\x04\xe2\x41\x01\x03\x12\x35\n\x07\x66\x61ilure\x18\x06 \x01(\x0b\x32\x1e.opensciencearchive.v1.FailureB\x04\xe2\x41\x01\x03\x12\x36\n\x06record\x18\x07 \x01(\tB&\xe2\x41\x01\x03\xfa\x41\x1f\n\x1dopensciencearchive.org/Record\x12\x1e\n\x10rejection_reason\x18\x08 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x08retry_of\x18\t \x01(\tB#\xe2\x41\x01\x03\xfa\x41\x1c\n\x1aopensciencearchive.org/Run\x12\x35\n\x0b\x63reate_time\x18\x14 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\x15 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x16 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x33\n\x06review\x18\x17 \x01(\x0b\x32\x1d.opensciencearchive.v1.ReviewB\x04\xe2\x41\x01\x03:6\xea\x41\x33\n\x1aopensciencearchive.org/Run\x12\nruns/{run}*\x04runs2\x03runB\x08\n\x06source\"\x94\x01\n\x06Review\x12=\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0e\x32%.opensciencearchive.v1.ReviewDecisionB\x04\xe2\x41\x01\x03\x12\x14\n\x06reason\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x0breview_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"R\n\x10\x44\x65positionSource\x12>\n\ndeposition\x18\x01 \x01(\tB*\xe2\x41\x01\x03\xfa\x41#\n!opensciencearchive.org/Deposition\"\xbc\x06\n\rHookExecution\x12\x12\n\x04name\x18\x01 \x01(\tB\x04\xe2\x41\x01\x08\x12\x1a\n\x0c\x65xecution_id\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x12\n\x04hook\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07\x61ttempt\x18\x04 \x01(\x05\x42\x04\xe2\x41\x01\x03\x12>\n\x05state\x18\x05 \x01(\x0e\x32).opensciencearchive.v1.HookExecutionStateB\x04\xe2\x41\x01\x03\x12\x35\n\x07verdict\x18\x06 \x01(\x0e\x32\x1e.opensciencearchive.v1.VerdictB\x04\xe2\x41\x01\x03\x12\x1e\n\x10rejection_reason\x18\x07 \x01(\tB\x04\xe2\x41\x01\x03\x12\x35\n\x07\x66\x61ilure\x18\x08 \x01(\x0b\x32\x1e.opensciencearchive.v1.FailureB\x04\xe2\x41\x01\x03\x12;\n\x08progress\x18\t \x01(\x0b\x32#.opensciencearchive.v1.HookProgressB\x04\xe2\x41\x01\x03\x12\x17\n\tlog_bytes\x18\n \x01(\x03\x42\x04\xe2\x41\x01\x03\x12\x1c\n\trow_count\x18\x0b \x01(\x03\x42\x04\xe2\x41\x01\x03H\x00\x88\x01\x01\x12\x35\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x34\n\nstart_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12\x32\n\x08\x65nd_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\x12;\n\nprovenance\x18\x0f \x01(\x0b\x32!.opensciencearchive.v1.ProvenanceB\x04\xe2\x41\x01\x03\x12\x35\n\x07waiting\x18\x10 \x01(\x0b\x32\x1e.opensciencearchive.v1.WaitingB\x04\xe2\x41\x01\x03:k\xea\x41h\n$opensciencearchive.org/HookExecution\x12!runs/{run}/executions/{execution}*\x0ehookExecutions2\rhookExecutionB\x0c\n\n_row_count\"{\n\x07Waiting\x12:\n\x06reason\x18\x01 \x01(\x0e\x32$.opensciencearchive.v1.WaitingReasonB\x04\xe2\x41\x01\x03\x12\x34\n\nuntil_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x04\xe2\x41\x01\x03\"q\n\x07\x46\x61ilure\x12\x36\n\x04kind\x18\x01 \x01(\x0e\x32\".opensciencearchive.v1.FailureKindB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x17\n\tretryable\x18\x03 \x01(\x08\x42\x04\xe2\x41\x01\x03\"O\n\x0cHookProgress\x12\x12\n\x04step\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06status\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x15\n\x07message\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\"\xa8\x01\n\nProvenance\x12\x39\n\x03oci\x18\n \x01(\x0b\x32$.opensciencearchive.v1.OciProvenanceB\x04\xe2\x41\x01\x03H\x00\x12\x1b\n\rconfig_sha256\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1a\n\x0cinput_sha256\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x1b\n\routput_sha256\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x42\t\n\x07runtime\"\xa0\x01\n\rOciProvenance\x12\x13\n\x05image\x18\x01 \x01(\tB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x64igest\x18\x02 \x01(\tB\x04\xe2\x41\x01\x03\x12\x16\n\x08image_id\x18\x03 \x01(\tB\x04\xe2\x41\x01\x03\x12\x36\n\x06limits\x18\x04 \x01(\x0b\x32 .opensciencearchive.v1.OciLimitsB\x04\xe2\x41\x01\x03\x12\x14\n\x06\x65ngine\x18\x05 \x01(\tB\x04\xe2\x41\x01\x03*j\n\x0eReviewDecision\x12\x1f\n\x1bREVIEW_DECISION_UNSPECIFIED\x10\x00\x12\x1b\n\x17REVIEW_DECISION_APPROVE\x10\x01\x12\x1a\n\x16REVIEW_DECISION_REJECT\x10\x02*\x86\x02\n\x08RunState\x12\x19\n\x15RUN_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11RUN_STATE_PENDING\x10\x01\x12\x15\n\x11RUN_STATE_RUNNING\x10\x02\x12\x1d\n\x19RUN_STATE_AWAITING_REVIEW\x10\x03\x12\x18\n\x14RUN_STATE_PUBLISHING\x10\x04\x12\x17\n\x13RUN_STATE_COMPLETED\x10\x05\x12\x16\n\x12RUN_STATE_REJECTED\x10\x06\x12\x14\n\x10RUN_STATE_FAILED\x10\x07\x12\x18\n\x14RUN_STATE_CANCELLING\x10\x08\x12\x17\n\x13RUN_STATE_CANCELLED\x10\t*}\n\rWaitingReason\x12\x1e\n\x1aWAITING_REASON_UNSPECIFIED\x10\x00\x12\x18\n\x14WAITING_REASON_PLACE\x10\x01\x12\x18\n\x14WAITING_REASON_IMAGE\x10\x02\x12\x18\n\x14WAITING_REASON_RETRY\x10\x03*\x89\x02\n\x12HookExecutionState\x12$\n HOOK_EXECUTION_STATE_UNSPECIFIED\x10\x00\x12 \n\x1cHOOK_EXECUTION_STATE_PENDING\x10\x01\x12 \n\x1cHOOK_EXECUTION_STATE_WAITING\x10\x02\x12 \n\x1cHOOK_EXECUTION_STATE_RUNNING\x10\x03\x12!\n\x1dHOOK_EXECUTION_STATE_FINISHED\x10\x04\x12 \n\x1cHOOK_EXECUTION_STATE_SKIPPED\x10\x05\x12\"\n\x1eHOOK_EXECUTION_STATE_CANCELLED\x10\x06*`\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n\x0eVERDICT_PASSED\x10\x01\x12\x14\n\x10VERDICT_REJECTED\x10\x02\x12\x12\n\x0eVERDICT_FAILED\x10\x03*\xfe\x01\n\x0b\x46\x61ilureKind\x12\x1c\n\x18\x46\x41ILURE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46\x41ILURE_KIND_IMAGE_PULL\x10\x01\x12\x17\n\x13\x46\x41ILURE_KIND_CONFIG\x10\x02\x12\x18\n\x14\x46\x41ILURE_KIND_TIMEOUT\x10\x03\x12\x14\n\x10\x46\x41ILURE_KIND_OOM\x10\x04\x12\x1a\n\x16\x46\x41ILURE_KIND_HOOK_EXIT\x10\x05\x12\x1b\n\x17\x46\x41ILURE_KIND_BAD_OUTPUT\x10\x06\x12\x17\n\x13\x46\x41ILURE_KIND_ENGINE\x10\x07\x12\x19\n\x15\x46\x41ILURE_KIND_INTERNAL\x10\x08\x42\x81\x01\n\x19org.opensciencearchive.v1B\x08RunProtoP\x01ZXgithub.com/opensciencearchive/osa-grpc/gen/go/opensciencearchive/v1;opensciencearchivev1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RUN'].fields_by_name['name']._serialized_options = b'\342A\001\010'
   _globals['_RUN'].fields_by_name['srn']._loaded_options = None
   _globals['_RUN'].fields_by_name['srn']._serialized_options = b'\342A\001\003'
+  _globals['_RUN'].fields_by_name['deposition']._loaded_options = None
+  _globals['_RUN'].fields_by_name['deposition']._serialized_options = b'\342A\001\003'
   _globals['_RUN'].fields_by_name['convention']._loaded_options = None
   _globals['_RUN'].fields_by_name['convention']._serialized_options = b'\342A\001\003\372A#\n!opensciencearchive.org/Convention'
   _globals['_RUN'].fields_by_name['state']._loaded_options = None
@@ -110,32 +112,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WAITING'].fields_by_name['reason']._serialized_options = b'\342A\001\003'
   _globals['_WAITING'].fields_by_name['until_time']._loaded_options = None
   _globals['_WAITING'].fields_by_name['until_time']._serialized_options = b'\342A\001\003'
-  _globals['_REVIEWDECISION']._serialized_start=2485
-  _globals['_REVIEWDECISION']._serialized_end=2591
-  _globals['_RUNSTATE']._serialized_start=2594
-  _globals['_RUNSTATE']._serialized_end=2856
-  _globals['_WAITINGREASON']._serialized_start=2858
-  _globals['_WAITINGREASON']._serialized_end=2983
-  _globals['_HOOKEXECUTIONSTATE']._serialized_start=2986
-  _globals['_HOOKEXECUTIONSTATE']._serialized_end=3251
-  _globals['_VERDICT']._serialized_start=3253
-  _globals['_VERDICT']._serialized_end=3349
-  _globals['_FAILUREKIND']._serialized_start=3352
-  _globals['_FAILUREKIND']._serialized_end=3606
+  _globals['_FAILURE'].fields_by_name['kind']._loaded_options = None
+  _globals['_FAILURE'].fields_by_name['kind']._serialized_options = b'\342A\001\003'
+  _globals['_FAILURE'].fields_by_name['message']._loaded_options = None
+  _globals['_FAILURE'].fields_by_name['message']._serialized_options = b'\342A\001\003'
+  _globals['_FAILURE'].fields_by_name['retryable']._loaded_options = None
+  _globals['_FAILURE'].fields_by_name['retryable']._serialized_options = b'\342A\001\003'
+  _globals['_HOOKPROGRESS'].fields_by_name['step']._loaded_options = None
+  _globals['_HOOKPROGRESS'].fields_by_name['step']._serialized_options = b'\342A\001\003'
+  _globals['_HOOKPROGRESS'].fields_by_name['status']._loaded_options = None
+  _globals['_HOOKPROGRESS'].fields_by_name['status']._serialized_options = b'\342A\001\003'
+  _globals['_HOOKPROGRESS'].fields_by_name['message']._loaded_options = None
+  _globals['_HOOKPROGRESS'].fields_by_name['message']._serialized_options = b'\342A\001\003'
+  _globals['_PROVENANCE'].fields_by_name['oci']._loaded_options = None
+  _globals['_PROVENANCE'].fields_by_name['oci']._serialized_options = b'\342A\001\003'
+  _globals['_PROVENANCE'].fields_by_name['config_sha256']._loaded_options = None
+  _globals['_PROVENANCE'].fields_by_name['config_sha256']._serialized_options = b'\342A\001\003'
+  _globals['_PROVENANCE'].fields_by_name['input_sha256']._loaded_options = None
+  _globals['_PROVENANCE'].fields_by_name['input_sha256']._serialized_options = b'\342A\001\003'
+  _globals['_PROVENANCE'].fields_by_name['output_sha256']._loaded_options = None
+  _globals['_PROVENANCE'].fields_by_name['output_sha256']._serialized_options = b'\342A\001\003'
+  _globals['_OCIPROVENANCE'].fields_by_name['image']._loaded_options = None
+  _globals['_OCIPROVENANCE'].fields_by_name['image']._serialized_options = b'\342A\001\003'
+  _globals['_OCIPROVENANCE'].fields_by_name['digest']._loaded_options = None
+  _globals['_OCIPROVENANCE'].fields_by_name['digest']._serialized_options = b'\342A\001\003'
+  _globals['_OCIPROVENANCE'].fields_by_name['image_id']._loaded_options = None
+  _globals['_OCIPROVENANCE'].fields_by_name['image_id']._serialized_options = b'\342A\001\003'
+  _globals['_OCIPROVENANCE'].fields_by_name['limits']._loaded_options = None
+  _globals['_OCIPROVENANCE'].fields_by_name['limits']._serialized_options = b'\342A\001\003'
+  _globals['_OCIPROVENANCE'].fields_by_name['engine']._loaded_options = None
+  _globals['_OCIPROVENANCE'].fields_by_name['engine']._serialized_options = b'\342A\001\003'
+  _globals['_REVIEWDECISION']._serialized_start=2682
+  _globals['_REVIEWDECISION']._serialized_end=2788
+  _globals['_RUNSTATE']._serialized_start=2791
+  _globals['_RUNSTATE']._serialized_end=3053
+  _globals['_WAITINGREASON']._serialized_start=3055
+  _globals['_WAITINGREASON']._serialized_end=3180
+  _globals['_HOOKEXECUTIONSTATE']._serialized_start=3183
+  _globals['_HOOKEXECUTIONSTATE']._serialized_end=3448
+  _globals['_VERDICT']._serialized_start=3450
+  _globals['_VERDICT']._serialized_end=3546
+  _globals['_FAILUREKIND']._serialized_start=3549
+  _globals['_FAILUREKIND']._serialized_end=3803
   _globals['_RUN']._serialized_start=186
-  _globals['_RUN']._serialized_end=953
-  _globals['_REVIEW']._serialized_start=956
-  _globals['_REVIEW']._serialized_end=1104
-  _globals['_DEPOSITIONSOURCE']._serialized_start=1106
-  _globals['_DEPOSITIONSOURCE']._serialized_end=1188
-  _globals['_HOOKEXECUTION']._serialized_start=1191
-  _globals['_HOOKEXECUTION']._serialized_end=2000
-  _globals['_WAITING']._serialized_start=2002
-  _globals['_WAITING']._serialized_end=2125
-  _globals['_FAILURE']._serialized_start=2127
-  _globals['_FAILURE']._serialized_end=2222
-  _globals['_HOOKPROGRESS']._serialized_start=2224
-  _globals['_HOOKPROGRESS']._serialized_end=2285
-  _globals['_PROVENANCE']._serialized_start=2288
-  _globals['_PROVENANCE']._serialized_end=2483
+  _globals['_RUN']._serialized_end=959
+  _globals['_REVIEW']._serialized_start=962
+  _globals['_REVIEW']._serialized_end=1110
+  _globals['_DEPOSITIONSOURCE']._serialized_start=1112
+  _globals['_DEPOSITIONSOURCE']._serialized_end=1194
+  _globals['_HOOKEXECUTION']._serialized_start=1197
+  _globals['_HOOKEXECUTION']._serialized_end=2025
+  _globals['_WAITING']._serialized_start=2027
+  _globals['_WAITING']._serialized_end=2150
+  _globals['_FAILURE']._serialized_start=2152
+  _globals['_FAILURE']._serialized_end=2265
+  _globals['_HOOKPROGRESS']._serialized_start=2267
+  _globals['_HOOKPROGRESS']._serialized_end=2346
+  _globals['_PROVENANCE']._serialized_start=2349
+  _globals['_PROVENANCE']._serialized_end=2517
+  _globals['_OCIPROVENANCE']._serialized_start=2520
+  _globals['_OCIPROVENANCE']._serialized_end=2680
 # @@protoc_insertion_point(module_scope)

@@ -215,8 +215,10 @@ class _FailureKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FailureKi
     """What it wrote does not fit its feature spec, or is not there."""
     FAILURE_KIND_ENGINE: _FailureKind.ValueType  # 7
     """The container engine could not be reached, or failed."""
-    FAILURE_KIND_INTERNAL: _FailureKind.ValueType  # 9
-    """Something of the server's own went wrong; the message has an incident id, the server's log the rest."""
+    FAILURE_KIND_INTERNAL: _FailureKind.ValueType  # 8
+    """Something of the server's own: it stopped while the hook ran (the run goes on later), it could not publish what hooks wrote, or
+    something went wrong that should not; then the message has an incident id, the server's log the rest.
+    """
 
 class FailureKind(_FailureKind, metaclass=_FailureKindEnumTypeWrapper):
     """What kind of thing went wrong in a run."""
@@ -237,8 +239,10 @@ FAILURE_KIND_BAD_OUTPUT: FailureKind.ValueType  # 6
 """What it wrote does not fit its feature spec, or is not there."""
 FAILURE_KIND_ENGINE: FailureKind.ValueType  # 7
 """The container engine could not be reached, or failed."""
-FAILURE_KIND_INTERNAL: FailureKind.ValueType  # 9
-"""Something of the server's own went wrong; the message has an incident id, the server's log the rest."""
+FAILURE_KIND_INTERNAL: FailureKind.ValueType  # 8
+"""Something of the server's own: it stopped while the hook ran (the run goes on later), it could not publish what hooks wrote, or
+something went wrong that should not; then the message has an incident id, the server's log the rest.
+"""
 Global___FailureKind: _TypeAlias = FailureKind  # noqa: Y015
 
 @_typing.final
@@ -424,7 +428,7 @@ class HookExecution(_message.Message):
     rejection_reason: _builtins.str
     """Why the data is not acceptable; set when REJECTED (a text of the server's when the hook gave none)."""
     log_bytes: _builtins.int
-    """Bytes of log kept for the latest attempt so far; see `ReadRunLog`."""
+    """Bytes of log kept for the latest attempt, see `ReadRunLog`; set when the attempt has ended for good: FINISHED or CANCELLED."""
     row_count: _builtins.int
     """Rows it produced; set when PASSED."""
     @_builtins.property
@@ -437,7 +441,7 @@ class HookExecution(_message.Message):
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When its first attempt was taken up."""
+        """When its turn came and its first attempt began, with whatever it had to wait for; unset while PENDING, and when SKIPPED."""
 
     @_builtins.property
     def start_time(self) -> _timestamp_pb2.Timestamp:
@@ -470,18 +474,20 @@ class HookExecution(_message.Message):
         failure: Global___Failure | None = ...,
         progress: Global___HookProgress | None = ...,
         log_bytes: _builtins.int = ...,
-        row_count: _builtins.int = ...,
+        row_count: _builtins.int | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         start_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         provenance: Global___Provenance | None = ...,
         waiting: Global___Waiting | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "progress", b"progress", "provenance", b"provenance", "start_time", b"start_time", "waiting", b"waiting"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_row_count", b"_row_count", "create_time", b"create_time", "end_time", b"end_time", "failure", b"failure", "progress", b"progress", "provenance", b"provenance", "row_count", b"row_count", "start_time", b"start_time", "waiting", b"waiting"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "execution_id", b"execution_id", "failure", b"failure", "hook", b"hook", "log_bytes", b"log_bytes", "name", b"name", "progress", b"progress", "provenance", b"provenance", "rejection_reason", b"rejection_reason", "row_count", b"row_count", "start_time", b"start_time", "state", b"state", "verdict", b"verdict", "waiting", b"waiting"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_row_count", b"_row_count", "attempt", b"attempt", "create_time", b"create_time", "end_time", b"end_time", "execution_id", b"execution_id", "failure", b"failure", "hook", b"hook", "log_bytes", b"log_bytes", "name", b"name", "progress", b"progress", "provenance", b"provenance", "rejection_reason", b"rejection_reason", "row_count", b"row_count", "start_time", b"start_time", "state", b"state", "verdict", b"verdict", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__row_count: _TypeAlias = _typing.Literal["row_count"]  # noqa: Y015
+    _WhichOneofArgType__row_count: _TypeAlias = _typing.Literal["_row_count", b"_row_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__row_count) -> _WhichOneofReturnType__row_count | None: ...
 
 Global___HookExecution: _TypeAlias = HookExecution  # noqa: Y015
 
@@ -579,12 +585,47 @@ class Provenance(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    IMAGE_FIELD_NUMBER: _builtins.int
-    DIGEST_FIELD_NUMBER: _builtins.int
-    IMAGE_ID_FIELD_NUMBER: _builtins.int
+    OCI_FIELD_NUMBER: _builtins.int
     CONFIG_SHA256_FIELD_NUMBER: _builtins.int
     INPUT_SHA256_FIELD_NUMBER: _builtins.int
     OUTPUT_SHA256_FIELD_NUMBER: _builtins.int
+    config_sha256: _builtins.str
+    """The SHA-256 of the `config.json` given to the hook, in hexadecimal."""
+    input_sha256: _builtins.str
+    """The SHA-256 over the input: metadata and files, in hexadecimal."""
+    output_sha256: _builtins.str
+    """The SHA-256 over the output files that were read, in hexadecimal."""
+    @_builtins.property
+    def oci(self) -> Global___OciProvenance:
+        """A container of an OCI image."""
+
+    def __init__(
+        self,
+        *,
+        oci: Global___OciProvenance | None = ...,
+        config_sha256: _builtins.str = ...,
+        input_sha256: _builtins.str = ...,
+        output_sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oci", b"oci", "runtime", b"runtime"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config_sha256", b"config_sha256", "input_sha256", b"input_sha256", "oci", b"oci", "output_sha256", b"output_sha256", "runtime", b"runtime"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_runtime: _TypeAlias = _typing.Literal["oci"]  # noqa: Y015
+    _WhichOneofArgType_runtime: _TypeAlias = _typing.Literal["runtime", b"runtime"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_runtime) -> _WhichOneofReturnType_runtime | None: ...
+
+Global___Provenance: _TypeAlias = Provenance  # noqa: Y015
+
+@_typing.final
+class OciProvenance(_message.Message):
+    """The container that ran, and on what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    IMAGE_ID_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
     ENGINE_FIELD_NUMBER: _builtins.int
     image: _builtins.str
@@ -593,12 +634,6 @@ class Provenance(_message.Message):
     """The digest as registered."""
     image_id: _builtins.str
     """The id of the image that ran on the engine."""
-    config_sha256: _builtins.str
-    """The SHA-256 of the `config.json` given to the hook, in hexadecimal."""
-    input_sha256: _builtins.str
-    """The SHA-256 over the input: metadata and files, in hexadecimal."""
-    output_sha256: _builtins.str
-    """The SHA-256 over the output files that were read, in hexadecimal."""
     engine: _builtins.str
     """The engine, for example `docker 20.10.24 linux/amd64`."""
     @_builtins.property
@@ -611,16 +646,13 @@ class Provenance(_message.Message):
         image: _builtins.str = ...,
         digest: _builtins.str = ...,
         image_id: _builtins.str = ...,
-        config_sha256: _builtins.str = ...,
-        input_sha256: _builtins.str = ...,
-        output_sha256: _builtins.str = ...,
         limits: _hook_pb2.OciLimits | None = ...,
         engine: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config_sha256", b"config_sha256", "digest", b"digest", "engine", b"engine", "image", b"image", "image_id", b"image_id", "input_sha256", b"input_sha256", "limits", b"limits", "output_sha256", b"output_sha256"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "engine", b"engine", "image", b"image", "image_id", b"image_id", "limits", b"limits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Provenance: _TypeAlias = Provenance  # noqa: Y015
+Global___OciProvenance: _TypeAlias = OciProvenance  # noqa: Y015

@@ -172,8 +172,9 @@ class CancelRunRequest(_message.Message):
     name: _builtins.str
     """`runs/{id}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     def __init__(
         self,
@@ -224,8 +225,9 @@ class RetryRunRequest(_message.Message):
     name: _builtins.str
     """`runs/{id}`."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     def __init__(
         self,
@@ -286,8 +288,9 @@ class ReviewRunRequest(_message.Message):
     reason: _builtins.str
     """Why, for the depositor; at most 4096 characters without NUL. Required when rejected."""
     request_id: _builtins.str
-    """A name of the caller's for this request (a UUID, say; at most 128 characters without NUL): sent again with the same content it
-    gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for `ServerLimits.request_id_retention`.
+    """A name for this request that no other call of this method in the archive has (a UUID; at most 128 characters without NUL). Sent
+    again with the same content it gets the same answer, with other content INVALID_ARGUMENT `REQUEST_ID_REUSED`; kept for
+    `ServerLimits.request_id_retention`, but not for a call that was refused.
     """
     def __init__(
         self,
@@ -343,7 +346,7 @@ class WatchRunRequest(_message.Message):
     name: _builtins.str
     """`runs/{id}`."""
     resume_token: _builtins.str
-    """After what was seen when this token was received."""
+    """After what was seen when this token was received. Empty is as if it were not given."""
     from_now: _builtins.bool
     """With what happens from now on. False is as if it were not given."""
     until_now: _builtins.bool
@@ -465,7 +468,7 @@ class Closing(_message.Message):
     """Why."""
     @_builtins.property
     def retry_delay(self) -> _duration_pb2.Duration:
-        """How long to wait before resuming."""
+        """How long to wait before resuming. Not set: not at all."""
 
     def __init__(
         self,
@@ -498,7 +501,7 @@ class ReadRunLogRequest(_message.Message):
     offset: _builtins.int
     """From which byte on; 0 to the log's size."""
     follow: _builtins.bool
-    """Wait for more until the attempt has ended."""
+    """Wait for more until the attempt has ended, also for one that has not begun. A later attempt has a log of its own."""
     def __init__(
         self,
         *,
@@ -526,6 +529,8 @@ class ReadRunLogResponse(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     TRUNCATED_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
+    NEXT_OFFSET_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     """Where the piece starts, in bytes."""
     text: _builtins.str
@@ -538,6 +543,10 @@ class ReadRunLogResponse(_message.Message):
     """Just before this piece, bytes may be missing, or be there twice: the hook outlived the server that read its log, and what the
     engine had kept does not join up with what the server had.
     """
+    next_offset: _builtins.int
+    """Where the next piece starts: what to call again with, as `offset`."""
+    attempt: _builtins.int
+    """The attempt whose log it is, from 1: what to call again with, as `attempt`. 0: none has begun."""
     def __init__(
         self,
         *,
@@ -546,10 +555,12 @@ class ReadRunLogResponse(_message.Message):
         data: _builtins.bytes = ...,
         truncated: _builtins.bool = ...,
         gap: _builtins.bool = ...,
+        next_offset: _builtins.int = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "data", b"data", "gap", b"gap", "offset", b"offset", "text", b"text", "truncated", b"truncated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "content", b"content", "data", b"data", "gap", b"gap", "next_offset", b"next_offset", "offset", b"offset", "text", b"text", "truncated", b"truncated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "data"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015

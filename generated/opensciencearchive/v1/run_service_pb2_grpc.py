@@ -85,7 +85,7 @@ class RunServiceServicer:
 
     def ListRuns(self, request, context):
         """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +112,7 @@ class RunServiceServicer:
     def ReviewRun(self, request, context):
         """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
         again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
-        a reason), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
+        a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,16 +120,17 @@ class RunServiceServicer:
 
     def WatchRun(self, request, context):
         """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
-        the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
-        while nothing happens a `bookmark` comes every `bookmark_interval`.
+        the last event there is): OK means that there is no more to come. A watch that is resumed after `run_finished` ends with OK at
+        once, without an event; one that starts `from_now` at a run that is over is told its `run_finished`. Every other end that the
+        server chooses is announced by `closing` and has the status UNAVAILABLE. The first response comes at once; while nothing
+        happens a `bookmark` comes every `bookmark_interval`.
 
-        When the stream ends otherwise than with OK after `run_finished` (after `closing`, with UNAVAILABLE, SLOW_CONSUMER or because
-        the connection was lost), call again with the last `resume_token`, wherever the server is: no event is lost and none comes
-        twice. Another error stays what it is.
+        After UNAVAILABLE, `SLOW_CONSUMER` and the loss of a connection, call again with the last `resume_token`, wherever the server
+        is: no event is lost and none comes twice. Another error stays what it is.
 
         Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
-        `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
-        with the last token it took).
+        `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` and `REBALANCE` (see `ClosingReason`), RESOURCE_EXHAUSTED `SLOW_CONSUMER`
+        (the client took no message for 30 s, so no `closing` either).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,7 @@ class RunServiceStub:
     """Returns a run. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListRuns: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]
     """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     CancelRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]
     """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back
@@ -52,20 +52,21 @@ class RunServiceStub:
     ReviewRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ReviewRunRequest, _run_service_pb2.ReviewRunResponse]
     """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
     again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
-    a reason), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
+    a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
     """
     WatchRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
-    the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
-    while nothing happens a `bookmark` comes every `bookmark_interval`.
+    the last event there is): OK means that there is no more to come. A watch that is resumed after `run_finished` ends with OK at
+    once, without an event; one that starts `from_now` at a run that is over is told its `run_finished`. Every other end that the
+    server chooses is announced by `closing` and has the status UNAVAILABLE. The first response comes at once; while nothing
+    happens a `bookmark` comes every `bookmark_interval`.
 
-    When the stream ends otherwise than with OK after `run_finished` (after `closing`, with UNAVAILABLE, SLOW_CONSUMER or because
-    the connection was lost), call again with the last `resume_token`, wherever the server is: no event is lost and none comes
-    twice. Another error stays what it is.
+    After UNAVAILABLE, `SLOW_CONSUMER` and the loss of a connection, call again with the last `resume_token`, wherever the server
+    is: no event is lost and none comes twice. Another error stays what it is.
 
     Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
-    `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
-    with the last token it took).
+    `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` and `REBALANCE` (see `ClosingReason`), RESOURCE_EXHAUSTED `SLOW_CONSUMER`
+    (the client took no message for 30 s, so no `closing` either).
     """
     ReadRunLog: _grpc.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]
     """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
@@ -85,7 +86,7 @@ class RunServiceAsyncStub(RunServiceStub):
     """Returns a run. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`."""
     ListRuns: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ListRunsRequest, _run_service_pb2.ListRunsResponse]  # type: ignore[assignment]
     """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-    (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+    (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
     """
     CancelRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.CancelRunRequest, _run_service_pb2.CancelRunResponse]  # type: ignore[assignment]
     """Asks a run to stop: it is CANCELLING until its container is gone, then CANCELLED. A run that is either already is given back
@@ -100,20 +101,21 @@ class RunServiceAsyncStub(RunServiceStub):
     ReviewRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ReviewRunRequest, _run_service_pb2.ReviewRunResponse]  # type: ignore[assignment]
     """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
     again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
-    a reason), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
+    a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
     """
     WatchRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
-    the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
-    while nothing happens a `bookmark` comes every `bookmark_interval`.
+    the last event there is): OK means that there is no more to come. A watch that is resumed after `run_finished` ends with OK at
+    once, without an event; one that starts `from_now` at a run that is over is told its `run_finished`. Every other end that the
+    server chooses is announced by `closing` and has the status UNAVAILABLE. The first response comes at once; while nothing
+    happens a `bookmark` comes every `bookmark_interval`.
 
-    When the stream ends otherwise than with OK after `run_finished` (after `closing`, with UNAVAILABLE, SLOW_CONSUMER or because
-    the connection was lost), call again with the last `resume_token`, wherever the server is: no event is lost and none comes
-    twice. Another error stays what it is.
+    After UNAVAILABLE, `SLOW_CONSUMER` and the loss of a connection, call again with the last `resume_token`, wherever the server
+    is: no event is lost and none comes twice. Another error stays what it is.
 
     Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
-    `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
-    with the last token it took).
+    `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` and `REBALANCE` (see `ClosingReason`), RESOURCE_EXHAUSTED `SLOW_CONSUMER`
+    (the client took no message for 30 s, so no `closing` either).
     """
     ReadRunLog: _aio.UnaryStreamMultiCallable[_run_service_pb2.ReadRunLogRequest, _run_service_pb2.ReadRunLogResponse]  # type: ignore[assignment]
     """Sends what a hook's container wrote to stdout and stderr: every byte, in the order in which they came. Without `follow` it
@@ -142,7 +144,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_run_service_pb2.ListRunsResponse, _abc.Awaitable[_run_service_pb2.ListRunsResponse]]:
         """Lists runs, the newest first unless `order_by` says otherwise. Errors: INVALID_ARGUMENT `INVALID_FILTER` and `INVALID_ORDER_BY`
-        (with position, column and expected type), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
+        (position, column and expected type are in `ErrorInfo.metadata`), `UNKNOWN_COLUMN`, `INVALID_PAGE_TOKEN`.
         """
 
     @_abc_1.abstractmethod
@@ -175,7 +177,7 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_service_pb2.ReviewRunResponse, _abc.Awaitable[_run_service_pb2.ReviewRunResponse]]:
         """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
         again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
-        a reason), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
+        a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
         """
 
     @_abc_1.abstractmethod
@@ -185,16 +187,17 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_run_service_pb2.WatchRunResponse], _abc.AsyncIterator[_run_service_pb2.WatchRunResponse]]:
         """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
-        the last event there is). Every other end that the server chooses is announced by `closing`. The first response comes at once;
-        while nothing happens a `bookmark` comes every `bookmark_interval`.
+        the last event there is): OK means that there is no more to come. A watch that is resumed after `run_finished` ends with OK at
+        once, without an event; one that starts `from_now` at a run that is over is told its `run_finished`. Every other end that the
+        server chooses is announced by `closing` and has the status UNAVAILABLE. The first response comes at once; while nothing
+        happens a `bookmark` comes every `bookmark_interval`.
 
-        When the stream ends otherwise than with OK after `run_finished` (after `closing`, with UNAVAILABLE, SLOW_CONSUMER or because
-        the connection was lost), call again with the last `resume_token`, wherever the server is: no event is lost and none comes
-        twice. Another error stays what it is.
+        After UNAVAILABLE, `SLOW_CONSUMER` and the loss of a connection, call again with the last `resume_token`, wherever the server
+        is: no event is lost and none comes twice. Another error stays what it is.
 
         Errors: INVALID_ARGUMENT `INVALID_RESUME_TOKEN` (a token of another run, or of something else), NOT_FOUND
-        `RESOURCE_NOT_FOUND`, RESOURCE_EXHAUSTED `SLOW_CONSUMER` (the client took no message for 30 s, so no `closing` either: resume
-        with the last token it took).
+        `RESOURCE_NOT_FOUND`, UNAVAILABLE `SERVER_DRAINING` and `REBALANCE` (see `ClosingReason`), RESOURCE_EXHAUSTED `SLOW_CONSUMER`
+        (the client took no message for 30 s, so no `closing` either).
         """
 
     @_abc_1.abstractmethod

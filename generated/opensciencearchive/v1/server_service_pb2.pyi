@@ -149,7 +149,7 @@ class ServerLimits(_message.Message):
     max_output_bytes: _builtins.int
     """How many bytes a hook may write as output."""
     max_metadata_bytes: _builtins.int
-    """How many bytes of metadata a deposition may have."""
+    """How many bytes of metadata a deposition may have, as JSON without white space."""
     max_retry_memory_bytes: _builtins.int
     """The memory up to which a hook that ran out of it is given more, in bytes."""
     max_rows: _builtins.int

@@ -27,6 +27,11 @@ if _version_not_supported:
 
 class ServerServiceStub:
     """Says what this server is and can do.
+
+    The road through the archive: `RegisterConvention`, `WatchConvention` until READY; `CreateDeposition`, `UploadFile`,
+    `SubmitDeposition`; `WatchRun` until its `run_finished`; then `GetRecord` and `QueryFeatures`. Every error has a
+    `google.rpc.ErrorInfo` whose `reason` a program can switch on, and what is wrong with a request is said field by field in a
+    `google.rpc.BadRequest`.
     """
 
     def __init__(self, channel):
@@ -44,6 +49,11 @@ class ServerServiceStub:
 
 class ServerServiceServicer:
     """Says what this server is and can do.
+
+    The road through the archive: `RegisterConvention`, `WatchConvention` until READY; `CreateDeposition`, `UploadFile`,
+    `SubmitDeposition`; `WatchRun` until its `run_finished`; then `GetRecord` and `QueryFeatures`. Every error has a
+    `google.rpc.ErrorInfo` whose `reason` a program can switch on, and what is wrong with a request is said field by field in a
+    `google.rpc.BadRequest`.
     """
 
     def GetServerInfo(self, request, context):
@@ -71,6 +81,11 @@ def add_ServerServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ServerService:
     """Says what this server is and can do.
+
+    The road through the archive: `RegisterConvention`, `WatchConvention` until READY; `CreateDeposition`, `UploadFile`,
+    `SubmitDeposition`; `WatchRun` until its `run_finished`; then `GetRecord` and `QueryFeatures`. Every error has a
+    `google.rpc.ErrorInfo` whose `reason` a program can switch on, and what is wrong with a request is said field by field in a
+    `google.rpc.BadRequest`.
     """
 
     @staticmethod

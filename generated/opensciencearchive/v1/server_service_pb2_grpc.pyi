@@ -27,7 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ServerServiceStub:
-    """Says what this server is and can do."""
+    """Says what this server is and can do.
+
+    The road through the archive: `RegisterConvention`, `WatchConvention` until READY; `CreateDeposition`, `UploadFile`,
+    `SubmitDeposition`; `WatchRun` until its `run_finished`; then `GetRecord` and `QueryFeatures`. Every error has a
+    `google.rpc.ErrorInfo` whose `reason` a program can switch on, and what is wrong with a request is said field by field in a
+    `google.rpc.BadRequest`.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -38,14 +44,26 @@ class ServerServiceStub:
 
 @_typing.type_check_only
 class ServerServiceAsyncStub(ServerServiceStub):
-    """Says what this server is and can do."""
+    """Says what this server is and can do.
+
+    The road through the archive: `RegisterConvention`, `WatchConvention` until READY; `CreateDeposition`, `UploadFile`,
+    `SubmitDeposition`; `WatchRun` until its `run_finished`; then `GetRecord` and `QueryFeatures`. Every error has a
+    `google.rpc.ErrorInfo` whose `reason` a program can switch on, and what is wrong with a request is said field by field in a
+    `google.rpc.BadRequest`.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetServerInfo: _aio.UnaryUnaryMultiCallable[_server_service_pb2.GetServerInfoRequest, _server_service_pb2.GetServerInfoResponse]  # type: ignore[assignment]
     """Returns what this server is and can do."""
 
 class ServerServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Says what this server is and can do."""
+    """Says what this server is and can do.
+
+    The road through the archive: `RegisterConvention`, `WatchConvention` until READY; `CreateDeposition`, `UploadFile`,
+    `SubmitDeposition`; `WatchRun` until its `run_finished`; then `GetRecord` and `QueryFeatures`. Every error has a
+    `google.rpc.ErrorInfo` whose `reason` a program can switch on, and what is wrong with a request is said field by field in a
+    `google.rpc.BadRequest`.
+    """
 
     @_abc_1.abstractmethod
     def GetServerInfo(

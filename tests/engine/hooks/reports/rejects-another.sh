@@ -1,6 +1,7 @@
-# when = "rejects another record than its own, or reports an error about one"
-# verdict = "FAILED BAD_OUTPUT"
-# then = "rejections.jsonl line 1, field id: expected"
+# when = "rejects another record than its own"
+# verdict = "FAILED"
+# kind = "BAD_OUTPUT"
+# says = "rejections.jsonl line 1, field id: expected"
 # do = "Use the `id` of `records.jsonl`."
 # within_seconds = 10
 
