@@ -22,7 +22,7 @@ _PIECE_BYTES = 64 * 2**10
 class LogPiece:
     """Bytes of the log of one attempt (0: none has begun).
 
-    `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept. `is_after_gap`: just before these,
+    `is_end`: nothing follows in this reading. `is_truncated`: the log was longer than what is kept. `is_after_gap`: just before,
     bytes may be missing, or be there twice. `is_sign_of_life`: no bytes, but the reading goes on.
     """
 
