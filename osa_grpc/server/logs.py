@@ -5,6 +5,15 @@ import sys
 from typing import Literal
 
 import structlog
+from structlog.typing import EventDict
+
+
+def _printable(_logger: object, _method: str, fields: EventDict) -> EventDict:
+    """Escape what a terminal would take for a command or a line's end: callers choose some of the values."""
+    for name, value in fields.items():
+        if isinstance(value, str) and name != "event" and not value.isprintable():
+            fields[name] = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
+    return fields
 
 
 def configure_logs(*, form: Literal["console", "json"], level: str) -> None:
@@ -15,6 +24,8 @@ def configure_logs(*, form: Literal["console", "json"], level: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info if form == "json" else structlog.processors.StackInfoRenderer(),
     ]
+    if form == "console":  # JSON escapes by itself
+        shared.append(_printable)
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if form == "json"
