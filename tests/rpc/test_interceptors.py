@@ -259,6 +259,7 @@ async def test_an_unexpected_error_is_internal_with_an_incident_that_the_log_has
 async def test_bytes_that_do_not_decode_are_an_invalid_argument(server: Server, method: str) -> None:
     error = await server.error(method, b"\xff\xff\xff")
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
+    assert [violation.field for violation in error.violations] == [""]  # what is no message has no fields
 
 
 @pytest.mark.parametrize("method", ["unary", "generates", "writes"])

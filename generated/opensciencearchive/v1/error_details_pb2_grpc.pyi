@@ -6,7 +6,8 @@ The status code of an error says what kind of thing went wrong; the details (`go
 and whose `reason` is stable: programs switch on it. Beside it stand, where they apply:
 
 - `google.rpc.BadRequest`, with INVALID_ARGUMENT and UNIMPLEMENTED: every field at fault, by its path in the request, for example
-  `convention.hooks[1].oci.digest`, each with a reason of its own;
+  `convention.hooks[1].oci.digest`, each with a reason of its own. The path is empty with `MALFORMED_MESSAGE`, and with nothing
+  else: what is no message has no fields;
 - `google.rpc.PreconditionFailure`, with FAILED_PRECONDITION: what must be so before the call can succeed;
 - `google.rpc.ResourceInfo`, with NOT_FOUND and ALREADY_EXISTS: which resource;
 - `google.rpc.RetryInfo`, with UNAVAILABLE and RESOURCE_EXHAUSTED: how long to wait before trying again;
@@ -16,12 +17,12 @@ Together they stay under 4 KiB; `omitted` in `ErrorInfo.metadata` and `omitted_c
 not fit.
 
 What an RPC answers of its own is in its comment. Any call may be answered INVALID_ARGUMENT `INVALID_FIELD` (a field is not as
-its comment says) or `MALFORMED_MESSAGE` (the bytes are no message of this method), UNAVAILABLE `DATABASE_UNAVAILABLE`,
-`DATABASE_BUSY`, `DATABASE_TIMEOUT` or `DATABASE_READ_ONLY` (try again), RESOURCE_EXHAUSTED `DATABASE_DISK_FULL` (an operator
-has to help) or, when too many calls of a kind are under way, `TOO_MANY_CALLS`, `TOO_MANY_STREAMS` and `TOO_MANY_UPLOADS` (try
-again), and INTERNAL `INTERNAL` (with an `incident` in `ErrorInfo.metadata`, which the server's log has too). Any change may
-also be answered INVALID_ARGUMENT `REQUEST_ID_REUSED`. What the transport answers before the service is asked, about an unknown
-method or a message that is too large, has no details.
+its comment says) or `MALFORMED_MESSAGE` (the bytes are no message of this method, or no message came), UNAVAILABLE
+`DATABASE_UNAVAILABLE`, `DATABASE_BUSY`, `DATABASE_TIMEOUT` or `DATABASE_READ_ONLY` (try again), RESOURCE_EXHAUSTED
+`DATABASE_DISK_FULL` (an operator has to help) or, when too many calls of a kind are under way, `TOO_MANY_CALLS`,
+`TOO_MANY_STREAMS` and `TOO_MANY_UPLOADS` (try again), and INTERNAL `INTERNAL` (with an `incident` in `ErrorInfo.metadata`, which
+the server's log has too). Any change may also be answered INVALID_ARGUMENT `REQUEST_ID_REUSED`. What the transport answers
+before the service is asked, about an unknown method or a message that is too large, has no details.
 """
 
 from collections import abc as _abc
