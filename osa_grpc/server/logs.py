@@ -4,6 +4,7 @@ import logging
 import sys
 from typing import Literal
 
+import grpc.aio
 import structlog
 from structlog.typing import EventDict
 
@@ -14,6 +15,11 @@ def _printable(_logger: object, _method: str, fields: EventDict) -> EventDict:
         if isinstance(value, str) and name != "event" and not value.isprintable():
             fields[name] = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in value)
     return fields
+
+
+def _is_worth_telling(record: logging.LogRecord) -> bool:
+    """Leave out that an answer could not be sent: its client has gone, for which gRPC has an error with a traceback."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], grpc.aio.InternalError)
 
 
 def configure_logs(*, form: Literal["console", "json"], level: str) -> None:
@@ -47,4 +53,5 @@ def configure_logs(*, form: Literal["console", "json"], level: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_is_worth_telling)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
