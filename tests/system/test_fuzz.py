@@ -62,7 +62,7 @@ REASONS: Final = 20
 GROWTH_BYTES: Final = 64 * 2**20
 """What a server may have in memory more than after it has seen a bit of everything."""
 LATEST: Final = 5
-"""Of so many rounds one at least finds the server back at what it needs: what is freed goes back to the machine later, if at all."""
+"""Of so many rounds one at least finds it back at what it needs: what is freed goes back to the machine later, if at all."""
 MORE_FILES: Final = 20
 """Of them twelve are connections to the database, made when there is more to do."""
 LOG_BYTES_PER_CALL: Final = 600
