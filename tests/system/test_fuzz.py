@@ -28,6 +28,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from osa_grpc.client import OsaRpcError
 from osa_grpc.wire import pb
 from tests.fixtures.addresses import free_address
 from tests.fixtures.archive import Archive, until
@@ -43,6 +44,8 @@ from tests.fixtures.fuzz_connections import (
     connect,
     connections,
     frame,
+    headers,
+    message,
 )
 from tests.fixtures.fuzz_frames import LARGE, filling
 from tests.fixtures.fuzz_world import World, WorldMaking
@@ -262,6 +265,25 @@ async def test_what_a_client_says_as_it_goes_makes_no_line_in_the_log(serving: S
         await archive.client.server_info()
     assert await server.signalled(signal.SIGTERM) == 0
     assert "forged" not in serving.said()
+
+
+async def test_a_method_whose_name_is_no_text_does_not_end_the_server(serving: Serving) -> None:
+    server = await serving.start()
+    block = headers("/opensciencearchive.v1.ServerService/GetServerInfo").replace(b"/opens", b"/open\xf3")
+    async with serving.archive(server) as archive:
+        for _ in range(2):
+            call = START + frame(1, 4, 1, block) + frame(0, 1, 1, message(b""))
+            await connect(Connection(sent=(call,), ending=Ending.CLOSED, asks=True), server.address)
+            await until(lambda: "another takes its place" in serving.said())
+
+            async def answers() -> bool:
+                try:
+                    return bool((await archive.client.server_info()).version)
+                except (grpc.RpcError, OsaRpcError):
+                    return False
+
+            await until(answers)
+    assert await server.signalled(signal.SIGTERM) == 0
 
 
 def test_a_path_is_one_of_the_request_or_it_is_none() -> None:
