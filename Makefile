@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PYTHON := python3
 PIP := $(BIN)/pip --quiet --disable-pip-version-check install
 
-.PHONY: help demo serve test test-hooks test-engines test-in-container test-clients test-kills test-commands test-large-outputs check proto format environment clean
+.PHONY: help demo serve test test-hooks test-engines test-in-container test-clients test-kills test-commands test-large-outputs test-fuzz check proto format environment clean
 
 help:
 	@echo "make demo        see it all work on real data, then clean up"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-clients  build and run the clients in other languages (LANGUAGES=\"go rust\": those; COLD=1: from nothing)"
 	@echo "make test-kills  kill a server at 50 random moments (KILLS=... says how many)"
 	@echo "make test-commands  users and workers at once, in 200 stories (COMMANDS=... says how many)"
+	@echo "make test-fuzz   send a server all that is wrong, for ten minutes (SECONDS=... says for how long)"
 	@echo "make test-hooks  run the ill-behaved hooks, slow ones too; ROUNDS=20 runs them so many times"
 	@echo "make test-engines  run the engine's tests on Docker and Podman, as root and rootless, where they can be started here"
 	@echo "make test-large-outputs  publish 2 GiB of rows with 256 MiB of memory"
@@ -67,6 +68,9 @@ test-clients: environment build/googleapis
 
 test-commands: environment
 	@OSA_TEST_COMMANDS=$${COMMANDS:-200} $(MAKE) --no-print-directory test ARGS="tests/system/test_concurrent_commands.py -s"
+
+test-fuzz: environment
+	@OSA_TEST_FUZZ_SECONDS=$(or $(SECONDS),600) $(MAKE) --no-print-directory test ARGS="tests/system/test_fuzz.py -s $(ARGS)"
 
 test-hooks: environment
 	@OSA_TEST_ROUNDS=$${ROUNDS:-1} $(MAKE) --no-print-directory test ARGS="tests/engine/test_ill_behaved_hooks.py $(ARGS)"

@@ -1,5 +1,6 @@
 """Turns what a call raises into the status it is answered with."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,11 +20,24 @@ _log: Final = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def answering_errors(rpc: Rpc) -> AsyncIterator[None]:
-    """Answer a domain error as `wire.status` has it, and anything else as INTERNAL with an incident id that the log has too."""
+    """Answer a domain error as `wire.status` has it, and anything else as INTERNAL with an incident id that the log has too.
+
+    A client that goes before its call is cancelled here is noticed by what can no longer be sent to it. That is no incident: the
+    call ends as one that was cancelled.
+    """
+    try:
+        async with _answered(rpc):
+            yield
+    except grpc.aio.InternalError as error:  # gRPC refuses to send
+        raise asyncio.CancelledError from error
+
+
+@asynccontextmanager
+async def _answered(rpc: Rpc) -> AsyncIterator[None]:
     try:
         yield
-    except grpc.aio.AbortError:
-        raise  # answered already
+    except (grpc.aio.AbortError, grpc.aio.InternalError):
+        raise  # answered already, or nobody is there
     except OsaError as error:
         await _abort(rpc, status_of(error))
     except Exception as error:  # noqa: BLE001 - nothing may reach a caller as Python's text

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import grpc
 import grpc.aio
+import structlog
 
 from osa_grpc.server.call_limits import CallLimits
 from osa_grpc.server.cannot_start import CannotStartError
@@ -20,6 +21,8 @@ from osa_grpc.server.metrics import Metrics
 from osa_grpc.server.reflection import add_reflection
 from osa_grpc.server.settings import Settings
 from osa_grpc.wire import pb
+
+_log: Final = structlog.get_logger(__name__)
 
 _MOUNT: Final[dict[type, Callable[[Any, grpc.aio.Server], None]]] = {
     pb.ConventionServiceServicer: pb.add_ConventionServiceServicer_to_server,
@@ -98,6 +101,43 @@ class Listener:
         self._metrics.gauge("calls", "Calls under way that answer once.", lambda: limits.unary_calls)
         self._metrics.gauge("uploads", "Uploads under way.", lambda: limits.uploads)
         self._metrics.gauge("streams", "Calls under way that answer with a stream.", lambda: limits.streams)
+        server, port = await self._started(limits, self._settings.listen)
+        address = f"{self._settings.listen.rpartition(':')[0]}:{port}"
+        keeping = asyncio.create_task(self._kept_up(server, limits, address), name="listener")
+        try:
+            yield port
+        finally:
+            keeping.cancel()
+            await asyncio.gather(keeping, return_exceptions=True)
+            await self._health.drain()
+            for drain in self._drains:
+                drain()
+            await self._current.stop(self._settings.drain_seconds)
+            # gRPC cancels calls and does not wait for what they clean up.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLEAN_UP_SECONDS):
+                    await limits.until_idle()
+
+    async def _kept_up(self, server: grpc.aio.Server, limits: CallLimits, address: str) -> None:
+        """Replace a server that ends by itself.
+
+        grpc.aio's loop does so, and closes the port, when a call's path is not UTF-8: it decodes it before anybody can look at it.
+        Calls under way are cut off, and their clients try again.
+        """
+        while True:
+            try:
+                # shielded: gRPC's own future would be cancelled, and stopping waits for it
+                await asyncio.shield(server.wait_for_termination())
+            except Exception as error:  # noqa: BLE001 - whatever ended it
+                _log.warning("the gRPC server ended; another takes its place", error=repr(error))
+            server, _ = await self._started(limits, address)
+
+    async def _started(self, limits: CallLimits, listen: str) -> tuple[grpc.aio.Server, int]:
+        """Start a server; return it and its port.
+
+        Raises:
+            CannotStartError: the address cannot be listened on.
+        """
         # Watches end by themselves at their maximum age; the grace lets those that have just begun reach it, and say so.
         age = timedelta(seconds=self._settings.watch_max_age_seconds)
         server = grpc.aio.server(
@@ -117,20 +157,11 @@ class Listener:
         add_reflection(server, [*pb.SERVICES, HEALTH])
         try:
             if self._credentials is None:
-                port = server.add_insecure_port(self._settings.listen)
+                port = server.add_insecure_port(listen)
             else:
-                port = server.add_secure_port(self._settings.listen, self._credentials)
+                port = server.add_secure_port(listen, self._credentials)
         except RuntimeError as error:
-            raise _not_to_be_had(self._settings.listen, str(error)) from error
+            raise _not_to_be_had(listen, str(error)) from error
         await server.start()
-        try:
-            yield port
-        finally:
-            await self._health.drain()
-            for drain in self._drains:
-                drain()
-            await server.stop(self._settings.drain_seconds)
-            # gRPC cancels calls and does not wait for what they clean up.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLEAN_UP_SECONDS):
-                    await limits.until_idle()
+        self._current = server
+        return server, port

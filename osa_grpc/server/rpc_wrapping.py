@@ -5,7 +5,9 @@ handler may give its responses as an async generator or write them to its contex
 and a generator is closed when the call ends.
 
 Request bytes that do not decode are met here too: left to grpc.aio they are answered UNKNOWN with Python's text. So decoding never
-raises; it gives a marker, and the call raises InvalidRequestError (`MALFORMED_MESSAGE`) inside the block.
+raises; it gives a marker, and the call raises InvalidRequestError (`MALFORMED_MESSAGE`) inside the block. The same goes for a call
+without the one message that its method takes, which grpc.aio would leave unanswered for ever: to grpc.aio every method takes a
+stream, of which one message is read.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -66,24 +68,22 @@ class RpcWrapping(grpc.aio.ServerInterceptor):
     ) -> "grpc.RpcMethodHandler[Any, Any]":
         decode = _decoding(handler.request_deserializer)
         encode = _encoding(handler.response_serializer)
+        once, many = grpc.stream_unary_rpc_method_handler, grpc.stream_stream_rpc_method_handler
         if handler.unary_unary is not None:
-            unary = self._answering_once(handler.unary_unary, method)
-            return grpc.unary_unary_rpc_method_handler(unary, decode, encode)
+            return once(self._answering_once(handler.unary_unary, method), decode, encode)
         if handler.stream_unary is not None:
             collecting = self._answering_once(handler.stream_unary, method, takes_stream=True)
-            return grpc.stream_unary_rpc_method_handler(collecting, decode, encode)
+            return once(collecting, decode, encode)
         if handler.unary_stream is not None:
-            streaming = self._answering_many(handler.unary_stream, method)
-            return grpc.unary_stream_rpc_method_handler(streaming, decode, encode)
+            return many(self._answering_many(handler.unary_stream, method), decode, encode)
         assert handler.stream_stream is not None
-        both = self._answering_many(handler.stream_stream, method, takes_stream=True)
-        return grpc.stream_stream_rpc_method_handler(both, decode, encode)
+        return many(self._answering_many(handler.stream_stream, method, takes_stream=True), decode, encode)
 
     def _answering_once(
         self, behavior: Callable[..., Any], method: str, *, takes_stream: bool = False
     ) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def call(request: Any, context: Any) -> Any:  # noqa: ANN401 - of any method
-            rpc, request, context = _begun(method, request, context, takes_stream=takes_stream)
+        async def call(requests: Any, context: Any) -> Any:  # noqa: ANN401 - of any method
+            rpc, request, context = await _begun(method, requests, context, takes_stream=takes_stream)
             async with self._around(rpc):
                 result = behavior(_checked(request), context)
                 return await result if isawaitable(result) else result
@@ -93,9 +93,9 @@ class RpcWrapping(grpc.aio.ServerInterceptor):
     def _answering_many(
         self, behavior: Callable[..., Any], method: str, *, takes_stream: bool = False
     ) -> Callable[[Any, Any], Awaitable[None]]:
-        async def call(request: Any, context: Any) -> None:  # noqa: ANN401 - of any method
-            rpc, request, context = _begun(
-                method, request, context, takes_stream=takes_stream, is_streaming=True
+        async def call(requests: Any, context: Any) -> None:  # noqa: ANN401 - of any method
+            rpc, request, context = await _begun(
+                method, requests, context, takes_stream=takes_stream, is_streaming=True
             )
             async with self._around(rpc):
                 result = behavior(_checked(request), context)
@@ -111,9 +111,9 @@ class RpcWrapping(grpc.aio.ServerInterceptor):
 
 @dataclass(frozen=True, kw_only=True)
 class _Malformed:
-    """Stands for request bytes that do not decode."""
+    """Stands for a request that cannot be read."""
 
-    size: int
+    found: str
 
 
 class _CheckingContext:
@@ -129,16 +129,19 @@ class _CheckingContext:
         return _checked(await self._context.read())
 
 
-def _begun(
+async def _begun(
     method: str,
-    request: Any,  # noqa: ANN401 - of any method
-    context: Any,  # noqa: ANN401 - the same
+    requests: AsyncIterator[Any],
+    context: Any,  # noqa: ANN401 - of any method
     *,
     takes_stream: bool,
     is_streaming: bool = False,
 ) -> tuple[Rpc, Any, Any]:
+    request: Any
     if takes_stream:
-        request, context = _each_checked(request), _CheckingContext(context)
+        request, context = _each_checked(requests), _CheckingContext(context)
+    else:
+        request = await anext(requests, _Malformed(found="none"))
     rpc = Rpc(
         method=method,
         is_streaming=is_streaming,
@@ -159,7 +162,7 @@ def _checked(request: Any) -> Any:  # noqa: ANN401 - of any method
             [
                 Violation(
                     at=FieldPath(),
-                    message=f"expected a message of this method, found {request.size} bytes that are none",
+                    message=f"expected a message of this method, found {request.found}",
                     reason="MALFORMED_MESSAGE",
                 )
             ],
@@ -176,7 +179,7 @@ def _decoding(decode: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] |
         try:
             return decode(data)
         except (DecodeError, ValueError):
-            return _Malformed(size=len(data))
+            return _Malformed(found=f"{len(data)} bytes that are none")
 
     return decode_or_mark
 

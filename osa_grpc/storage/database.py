@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import structlog
 from asyncpg.pool import PoolConnectionProxy
+from asyncpg.transaction import Transaction
 
 from osa_grpc.domain.errors import OsaError, ResourceExhaustedError, UnavailableError
 
@@ -219,7 +220,7 @@ class Database:
         """
         async with self.acquire() as connection:
             transaction = connection.transaction(isolation=isolation, readonly=readonly)
-            await transaction.start()
+            await _begin(transaction)
             try:
                 yield connection
             except BaseException as error:
@@ -232,6 +233,22 @@ class Database:
                     ) from error
                 raise
             await transaction.commit()
+
+
+async def _begin(transaction: Transaction) -> None:
+    """Begin it. A cancellation meanwhile waits for that, and undoes it.
+
+    The driver cannot tell whether a transaction whose beginning was cancelled is open; the pool, given its connection, would log an
+    error and find out.
+    """
+    beginning = asyncio.create_task(transaction.start(), name="begin")
+    try:
+        await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        with contextlib.suppress(*_BROKEN):
+            await beginning
+            await transaction.rollback()
+        raise
 
 
 @contextmanager

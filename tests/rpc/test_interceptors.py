@@ -86,6 +86,13 @@ class Refusing:
             raise
         return pb.GetRunResponse()
 
+    async def answers_late(self, request: pb.GetRunRequest, context: Context) -> None:
+        """Answer a client that has gone."""
+        try:
+            await self.waits(request, context)
+        finally:
+            await context.abort(grpc.StatusCode.NOT_FOUND)
+
     async def waits_in_stream(self, request: pb.GetRunRequest, context: Context) -> Responses:
         yield pb.GetRunResponse()
         await self.waits(request, context)
@@ -110,6 +117,7 @@ def _handler(servicer: Refusing) -> grpc.GenericRpcHandler:
             "reads": grpc.stream_unary_rpc_method_handler(servicer.reads, *codec),
             "echoes": grpc.stream_stream_rpc_method_handler(servicer.echoes, *codec),
             "waits": grpc.unary_unary_rpc_method_handler(servicer.waits, *codec),
+            "answers_late": grpc.unary_unary_rpc_method_handler(servicer.answers_late, *codec),
             "waits_in_stream": grpc.unary_stream_rpc_method_handler(servicer.waits_in_stream, *codec),
             "aborts": grpc.unary_unary_rpc_method_handler(servicer.aborts, *codec),
             "aborts_with_trailers": grpc.unary_unary_rpc_method_handler(
@@ -251,6 +259,21 @@ async def test_an_unexpected_error_is_internal_with_an_incident_that_the_log_has
 async def test_bytes_that_do_not_decode_are_an_invalid_argument(server: Server, method: str) -> None:
     error = await server.error(method, b"\xff\xff\xff")
     assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
+    assert [violation.field for violation in error.violations] == [""]  # what is no message has no fields
+
+
+@pytest.mark.parametrize("method", ["unary", "generates", "writes"])
+async def test_a_call_that_brings_no_message_is_answered_and_not_left_waiting(
+    server: Server, method: str
+) -> None:
+    call = server.channel.stream_stream(f"/{SERVICE}/{method}")(timeout=10)
+    await call.done_writing()
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call.read()
+    error = error_from_rpc(caught.value)
+    assert (error.code, error.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_MESSAGE")
+    assert error.message == "expected a message of this method, found none"
+    assert await server.call("unary") == ["fine"]
 
 
 async def test_a_status_that_a_handler_sets_itself_stays(server: Server) -> None:
@@ -291,6 +314,18 @@ async def test_a_generator_is_closed_when_its_client_goes(server: Server) -> Non
     await asyncio.wait_for(server.servicer.entered.wait(), 10)
     call.cancel()
     await asyncio.wait_for(server.servicer.cancelled.wait(), 10)
+
+
+async def test_an_answer_to_a_client_that_has_gone_is_no_incident(
+    server: Server, log_lines: CapturingLogger
+) -> None:
+    call = server.channel.unary_unary(f"/{SERVICE}/answers_late")(b"")
+    await asyncio.wait_for(server.servicer.entered.wait(), 10)
+    call.cancel()
+    await until(lambda: _lines(log_lines, "rpc"))
+    (line,) = _lines(log_lines, "rpc")
+    assert line["code"] == "CANCELLED"
+    assert _lines(log_lines, "rpc failed unexpectedly") == []
 
 
 async def test_a_deadline_that_passes_cancels_the_handler_and_is_logged(

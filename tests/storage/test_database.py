@@ -19,6 +19,28 @@ async def terminate(dsn: str, pid: int) -> None:
     await connection.close()
 
 
+async def test_a_transaction_that_is_cancelled_as_it_begins_is_undone_without_a_word(
+    database_dsn: str,
+) -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with Database(dsn=database_dsn, max_size=1) as database:
+
+        async def use() -> None:
+            async with database.transaction():
+                pass
+
+        for steps in range(30):
+            using = asyncio.create_task(use())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            using.cancel()
+            await asyncio.gather(using, return_exceptions=True)
+        async with database.acquire() as connection:
+            assert not connection.is_in_transaction()
+    assert complaints == []
+
+
 async def test_a_transaction_commits_when_its_block_ends(database_dsn: str) -> None:
     async with Database(dsn=database_dsn) as database:
         async with database.transaction() as connection:
