@@ -31,15 +31,20 @@ class Reflection(_async.ReflectionServicer):  # type: ignore[misc] # untyped ups
             pool.Add(file)
         super().__init__(services, pool=pool)
         self._files = {name: file.SerializeToString() for name, file in files.items()}
+        self._methods = {
+            f"{file.package}.{service.name}": {method.name for method in service.method}
+            for file in files.values()
+            for service in file.service
+        }
 
     def _file_by_filename(self, request: Any, filename: str) -> Any:  # noqa: ANN401 - untyped upstream
         return self._as_it_came(super()._file_by_filename(request, filename))
 
     def _file_containing_symbol(self, request: Any, fully_qualified_name: str) -> Any:  # noqa: ANN401 - untyped upstream
-        response = super()._file_containing_symbol(request, fully_qualified_name)
-        if response.HasField("error_response"):
-            response = super()._file_containing_symbol(request, fully_qualified_name.rpartition(".")[0])
-        return self._as_it_came(response)
+        parent, _, name = fully_qualified_name.rpartition(".")
+        if name in self._methods.get(parent, ()):
+            fully_qualified_name = parent
+        return self._as_it_came(super()._file_containing_symbol(request, fully_qualified_name))
 
     def _as_it_came(self, response: Any) -> Any:  # noqa: ANN401 - untyped upstream
         """Put the comments back, which a pool does not keep."""

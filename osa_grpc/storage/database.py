@@ -246,7 +246,7 @@ async def _begin(transaction: Transaction) -> None:
         await asyncio.shield(beginning)
     except asyncio.CancelledError:
         with contextlib.suppress(*_BROKEN):
-            await beginning
+            await asyncio.wait_for(beginning, _ANSWER_MARGIN.total_seconds())
             await transaction.rollback()
         raise
 

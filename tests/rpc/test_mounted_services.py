@@ -201,8 +201,9 @@ async def test_a_server_can_reflect_in_one_version_only(health: Health, version:
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_reflection_does_not_know_what_is_not_there(channel: grpc.aio.Channel) -> None:
-    answer = await ask(channel, V1, file_containing_symbol="nobody.knows.This")
+@pytest.mark.parametrize("symbol", ["nobody.knows.This", f"{RUNS}.Nope", "opensciencearchive.v1.Run.nope"])
+async def test_reflection_does_not_know_what_is_not_there(channel: grpc.aio.Channel, symbol: str) -> None:
+    answer = await ask(channel, V1, file_containing_symbol=symbol)
     assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class AdminServiceStub:
-    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
-    in the next release.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be
+    others in the next release.
     """
 
     def __init__(self, channel):
@@ -59,8 +59,8 @@ class AdminServiceStub:
 
 
 class AdminServiceServicer:
-    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
-    in the next release.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be
+    others in the next release.
     """
 
     def GetDelivery(self, request, context):
@@ -126,8 +126,8 @@ def add_AdminServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AdminService:
-    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
-    in the next release.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be
+    others in the next release.
     """
 
     @staticmethod

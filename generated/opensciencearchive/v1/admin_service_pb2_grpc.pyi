@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AdminServiceStub:
-    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
-    in the next release.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be
+    others in the next release.
     """
 
     @_typing.overload
@@ -52,8 +52,8 @@ class AdminServiceStub:
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
-    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
-    in the next release.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be
+    others in the next release.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -73,8 +73,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
-    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be others
-    in the next release.
+    """For operators: what the service owes its own handlers, and could not deliver. The names of handlers and types of events may be
+    others in the next release.
     """
 
     @_abc_1.abstractmethod

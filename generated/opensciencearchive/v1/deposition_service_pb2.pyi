@@ -97,8 +97,9 @@ class UpdateDepositionRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """What to change: `metadata` (all of it) or `metadata.{field}` (one field of the convention's schema; absent in `deposition`:
-        removed). Empty: `metadata`, which must then be there. JSON, and nothing else, has masks in camelCase, also here: `metadata.publicationYear` is the field `publication_year`. A field with a digit
-        after an underscore, for example `cell_1`, has no name there: change all of `metadata` instead.
+        removed). Empty: `metadata`, which must then be there. JSON, and nothing else, has masks in camelCase, also here:
+        `metadata.publicationYear` is the field `publication_year`. A field with a digit after an underscore, for example `cell_1`, has
+        no name there: change all of `metadata` instead.
         """
 
     def __init__(

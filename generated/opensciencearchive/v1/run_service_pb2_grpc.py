@@ -112,7 +112,8 @@ class RunServiceServicer:
     def ReviewRun(self, request, context):
         """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
         again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
-        a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
+        a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE`
+        (it does not wait for a review, or was decided otherwise).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,8 @@ class RunServiceStub:
     ReviewRun: _grpc.UnaryUnaryMultiCallable[_run_service_pb2.ReviewRunRequest, _run_service_pb2.ReviewRunResponse]
     """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
     again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
-    a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
+    a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE`
+    (it does not wait for a review, or was decided otherwise).
     """
     WatchRun: _grpc.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
@@ -101,7 +102,8 @@ class RunServiceAsyncStub(RunServiceStub):
     ReviewRun: _aio.UnaryUnaryMultiCallable[_run_service_pb2.ReviewRunRequest, _run_service_pb2.ReviewRunResponse]  # type: ignore[assignment]
     """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
     again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
-    a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
+    a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE`
+    (it does not wait for a review, or was decided otherwise).
     """
     WatchRun: _aio.UnaryStreamMultiCallable[_run_service_pb2.WatchRunRequest, _run_service_pb2.WatchRunResponse]  # type: ignore[assignment]
     """Sends a run's events in order, without a gap and each once, and ends with OK after `run_finished` (or, with `until_now`, after
@@ -177,7 +179,8 @@ class RunServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_run_service_pb2.ReviewRunResponse, _abc.Awaitable[_run_service_pb2.ReviewRunResponse]]:
         """Decides about a run that is AWAITING_REVIEW: it goes on to publication, or is REJECTED with the reason. The same decision
         again gives the run back as it is. Errors: NOT_FOUND `RESOURCE_NOT_FOUND`, INVALID_ARGUMENT `INVALID_FIELD` (rejected without
-        a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE` (it does not wait for a review, or was decided otherwise).
+        a reason), UNIMPLEMENTED `UNSUPPORTED_VALUE` (a decision this server does not know), FAILED_PRECONDITION `RUN_NOT_REVIEWABLE`
+        (it does not wait for a review, or was decided otherwise).
         """
 
     @_abc_1.abstractmethod
