@@ -19,10 +19,10 @@ def cut_logs(draw: st.DrawFn) -> tuple[bytes, list[int], list[LogPiece]]:
     gaps = draw(offsets)
     cuts = sorted(draw(offsets) | gaps | {0, len(log)})
     pieces = [
-        LogPiece(offset=start, data=log[start:end], is_after_gap=start in gaps)
+        LogPiece(attempt=1, offset=start, data=log[start:end], is_after_gap=start in gaps)
         for start, end in itertools.pairwise(cuts)
     ]
-    end = LogPiece(offset=len(log), data=b"", is_end=True, is_after_gap=len(log) in gaps)
+    end = LogPiece(attempt=1, offset=len(log), data=b"", is_end=True, is_after_gap=len(log) in gaps)
     return log, sorted(gaps), [*pieces, end]
 
 
@@ -61,17 +61,17 @@ async def test_every_byte_is_told_once_and_each_gap_before_the_piece_that_follow
 async def test_text_stays_text_wherever_it_is_cut(text: str, data: st.DataObject) -> None:
     log = text.encode()
     cuts = sorted(data.draw(st.sets(st.integers(0, len(log)))) | {0, len(log)})
-    pieces = [LogPiece(offset=a, data=log[a:b]) for a, b in itertools.pairwise(cuts)]
-    answers = await told([*pieces, LogPiece(offset=len(log), data=b"", is_end=True)])
+    pieces = [LogPiece(attempt=1, offset=a, data=log[a:b]) for a, b in itertools.pairwise(cuts)]
+    answers = await told([*pieces, LogPiece(attempt=1, offset=len(log), data=b"", is_end=True)])
     assert "".join(found or "" for _, found in answers) == text
 
 
 async def test_a_character_that_a_gap_divides_is_told_as_bytes() -> None:
     answers = await told(
         [
-            LogPiece(offset=0, data=b"a\xc3"),
-            LogPiece(offset=2, data=b"\xa9b", is_after_gap=True),
-            LogPiece(offset=4, data=b"", is_end=True),
+            LogPiece(attempt=1, offset=0, data=b"a\xc3"),
+            LogPiece(attempt=1, offset=2, data=b"\xa9b", is_after_gap=True),
+            LogPiece(attempt=1, offset=4, data=b"", is_end=True),
         ]
     )
     assert [(piece.data, text, piece.is_after_gap) for piece, text in answers] == [
@@ -82,8 +82,8 @@ async def test_a_character_that_a_gap_divides_is_told_as_bytes() -> None:
 
 
 async def test_a_gap_at_the_very_end_and_a_log_that_was_cut_are_told_without_bytes() -> None:
-    [(gap, _)] = await told([LogPiece(offset=7, data=b"", is_end=True, is_after_gap=True)])
+    [(gap, _)] = await told([LogPiece(attempt=1, offset=7, data=b"", is_end=True, is_after_gap=True)])
     assert (gap.offset, gap.data, gap.is_after_gap) == (7, b"", True)
-    [(cut, _)] = await told([LogPiece(offset=7, data=b"", is_end=True, is_truncated=True)])
+    [(cut, _)] = await told([LogPiece(attempt=1, offset=7, data=b"", is_end=True, is_truncated=True)])
     assert (cut.offset, cut.data, cut.is_truncated) == (7, b"", True)
-    assert await told([LogPiece(offset=7, data=b"", is_end=True)]) == []
+    assert await told([LogPiece(attempt=1, offset=7, data=b"", is_end=True)]) == []

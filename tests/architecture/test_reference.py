@@ -329,5 +329,5 @@ def reasons_of_fields() -> set[str]:
 def test_the_contract_lists_the_reasons_that_fields_have() -> None:
     contract = (ROOT / "proto" / "opensciencearchive" / "v1" / "error_details.proto").read_text()
     [listed] = re.findall(r"with a `reason`: (.*?);\n", contract, re.DOTALL)
-    of_the_error = {"UNKNOWN_COLUMN", "MALFORMED_MESSAGE"}
+    of_the_error = {"UNKNOWN_COLUMN", "MALFORMED_MESSAGE", "REQUEST_ID_REUSED", "INVALID_RESUME_TOKEN"}
     assert set(re.findall("`([A-Z_]+)`", listed)) - {"INVALID_FIELD"} == reasons_of_fields() - of_the_error

@@ -36,8 +36,6 @@ def outputs(folder: Path, **files: bytes) -> OutputDirectory:
     [
         ({}, None),
         ({"rejections__jsonl": b""}, None),
-        ({"rejections__jsonl": b'{"id":"d1","reason":"a"}\n{"id":"d2","reason":"b"}\n'}, "a"),
-        ({"rejections__jsonl": b'{"id":"d2","reason":"b"}\n'}, None),
         ({"rejections__jsonl": b'{"id":"d1","reason":"a"}\n\n{"id":"d1","reason":"last"}'}, "last"),
         ({"rejections__jsonl": b'{"id":"d1"}'}, "the hook gave no reason"),
         ({"rejections__jsonl": b'{"id":"d1","reason":null}'}, "the hook gave no reason"),
@@ -86,6 +84,8 @@ def test_a_rejection_is_found_in_either_file(
         (b"nonsense\n", "rejections.jsonl line 1: expected a JSON object"),
         (b'{"id":"d1"}\n[1]\n', "rejections.jsonl line 2: expected a JSON object"),
         (b'{"reason":"a"}\n', "rejections.jsonl line 1, field id: expected the id"),
+        (b'{"id":"d1"}\n{"id":"d2"}\n', "rejections.jsonl line 2, field id: expected d1, found d2"),
+        (b'{"id":[1]}\n', "rejections.jsonl line 1, field id: expected d1, found [1]"),
         (DEEP, "rejections.jsonl line 1: expected a JSON object"),
         (b"\xff\xfe{}", "rejections.jsonl line 1: expected a JSON object"),
         (
@@ -144,8 +144,8 @@ def test_an_error_is_the_hooks_own_and_says_whether_another_time_may_do(tmp_path
     failure = outputs(tmp_path, errors__jsonl=b'{"id":"d1","error":"no","retryable":true}').error()
     assert failure is not None
     assert (failure.kind, failure.message, failure.retryable) == (FailureKind.HOOK_EXIT, "no", True)
-    other = outputs(tmp_path, errors__jsonl=b'{"id":"d2","error":"no"}').error()
-    assert other is None
+    with pytest.raises(BadOutputError, match=r"errors.jsonl line 1, field id: expected d1, found d2"):
+        outputs(tmp_path, errors__jsonl=b'{"id":"d2","error":"no"}').error()
     silent = outputs(tmp_path, errors__jsonl=b'{"id":"d1","retryable":"yes"}').error()
     assert silent is not None
     assert "said nothing" in silent.message

@@ -118,10 +118,20 @@ def test_an_empty_oneof_is_a_violation() -> None:
     assert [str(v.at) for v in caught.value.violations] == [f"{AT}.runtime", f"{AT}.feature"]
 
 
-def test_elsewhere_unknown_fields_are_ignored() -> None:
-    convention = field(3, b"title") + field(5, b"1.0.0") + field(99, b"newer")
+def test_outside_of_conventions_unknown_fields_are_ignored() -> None:
+    convention = field(3, b"title") + field(5, b"1.0.0")
     request = field(1, b"id") + field(2, convention) + field(77, 1)
     assert definition_from_proto(pb.RegisterConventionRequest.FromString(request)).title == "title"
+
+
+def test_in_a_convention_unknown_fields_are_refused() -> None:
+    requirements = field(7, field(88, b"newer"))
+    for unknown, at in ((field(99, b"newer"), "convention"), (requirements, "convention.file_requirements")):
+        convention = field(3, b"title") + field(5, b"1.0.0") + unknown
+        request = pb.RegisterConventionRequest.FromString(field(1, b"id") + field(2, convention))
+        with pytest.raises(UnsupportedError) as caught:
+            definition_from_proto(request)
+        assert (str(caught.value.at), caught.value.reason) == (at, "UNSUPPORTED_FIELD")
 
 
 def test_an_unsupported_hook_wins_over_violations_elsewhere() -> None:
