@@ -36,6 +36,7 @@ _MOUNT: Final[dict[type, Callable[[Any, grpc.aio.Server], None]]] = {
 }
 
 _CLEAN_UP_SECONDS: Final = 5
+_RESTART_SECONDS: Final = 1.0
 _AGE_MARGIN: Final = timedelta(minutes=1)
 
 
@@ -130,7 +131,17 @@ class Listener:
                 await asyncio.shield(server.wait_for_termination())
             except Exception as error:  # noqa: BLE001 - whatever ended it
                 _log.warning("the gRPC server ended; another takes its place", error=repr(error))
-            server, _ = await self._started(limits, address)
+            server = await self._restarted(limits, address)
+
+    async def _restarted(self, limits: CallLimits, address: str) -> grpc.aio.Server:
+        while True:
+            try:
+                server, _ = await self._started(limits, address)
+            except CannotStartError as error:
+                _log.error("cannot listen again yet", error=str(error))
+                await asyncio.sleep(_RESTART_SECONDS)
+            else:
+                return server
 
     async def _started(self, limits: CallLimits, listen: str) -> tuple[grpc.aio.Server, int]:
         """Start a server; return it and its port.
