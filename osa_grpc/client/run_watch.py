@@ -71,11 +71,11 @@ class RunWatch:
 
     @property
     def wants_new_call(self) -> bool:
-        """Whether the server is about to close the stream before the run has ended."""
+        """Whether the server has said `closing`: it is about to end the call before there is nothing more to come."""
         return self._closing_seconds is not None and not self._finished
 
     def ended(self) -> float | None:
-        """An OK is honest: the run has ended, or `until_now` was reached, unless `closing` was announced."""
+        """OK means that there is nothing more to come. A call that we ended, because of `closing`, is followed by another."""
         if not self.wants_new_call:
             return None
         return self._resumption.seconds_after_closing(self._closing_seconds or 0.0)

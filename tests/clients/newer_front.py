@@ -53,7 +53,7 @@ class _Front(grpc.GenericRpcHandler):
                 first = await anext(aiter(requests))
                 if (closing := self._later.closing(first)) is not None:
                     await context.write(closing)
-                    return
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "watch on with the last token")
                 requests = _only(first)
             call = self._channel.stream_stream(path)(requests, timeout=context.time_remaining())
             try:

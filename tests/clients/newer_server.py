@@ -10,6 +10,11 @@ import grpc
 
 from tests.clients.foreign_contract import PACKAGE, Contract
 
+
+class ComeAgainError(Exception):
+    """Raised by an answer to a call with a stream: it ends with UNAVAILABLE."""
+
+
 Answers = Mapping[str, Callable[[Any], Iterable[Any]]]
 """For each method (`RunService/GetRun`) what it answers to a request; several messages for a stream."""
 
@@ -41,8 +46,11 @@ def _handler(
     if descriptor.server_streaming:
 
         async def stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            for message in answer(request):
-                await context.write(message)
+            try:
+                for message in answer(request):
+                    await context.write(message)
+            except ComeAgainError as error:
+                await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
         return grpc.unary_stream_rpc_method_handler(stream, **codec)  # type: ignore[arg-type]
 

@@ -18,7 +18,7 @@ from osa_grpc.client import BlockingClient, Client, Interruption, UnknownKindErr
 from osa_grpc.wire import pb
 from tests.clients.foreign_contract import Contract
 from tests.clients.newer_contract import LATER, newer_contract, with_later_fields
-from tests.clients.newer_server import newer_server
+from tests.clients.newer_server import ComeAgainError, newer_server
 
 RUN = "runs/8f4b2c86-8a55-4e0c-9a66-3f3a6f2f0f7e"
 
@@ -59,7 +59,7 @@ class Newer:
             if not seen:
                 closing = {"reason": LATER, "retry_delay": {"nanos": 1_000_000}}
                 yield self.contract.response("RunService/WatchRun", resume_token=str(end), closing=closing)
-                return
+                raise ComeAgainError("watch on with the last token")
 
     def get_run(self, _: Any) -> Iterator[Any]:
         execution = {"name": f"{RUN}/executions/check", "hook": "check", "state": LATER}

@@ -19,7 +19,7 @@ from osa_grpc.server.settings import Settings
 from osa_grpc.storage.run_store import PostgresRunStore
 from osa_grpc.wire import pb
 from osa_grpc.wire.tokens import resume_token
-from tests.fixtures.archive import WAIT, Archive, kinds, progress, refusal, until
+from tests.fixtures.archive import WAIT, Archive, kinds, progress, read_to_error, refusal, until
 
 Connection = "asyncpg.Connection[asyncpg.Record]"
 
@@ -102,6 +102,17 @@ async def test_a_token_of_any_position_gives_exactly_the_rest(archive: Archive, 
         rest = await watched(stubs, run, resume_token=token)
         assert events(rest) == history[seen:]
     assert (await watched(stubs, run, resume_token=heard[-1].resume_token))[-1].resume_token
+
+
+async def test_a_watch_that_is_resumed_after_the_run_s_end_is_over_at_once_without_an_event(
+    archive: Archive, stubs: Stubs
+) -> None:
+    run = await archive.start(await archive.convention(), check=progress("one"))
+    token = (await rest_of(stubs.runs.WatchRun(pb.WatchRunRequest(name=run))))[-1].resume_token
+    call = stubs.runs.WatchRun(pb.WatchRunRequest(name=run, resume_token=token))
+    [answer] = await rest_of(call)
+    assert answer == pb.WatchRunResponse(resume_token=token, caught_up=pb.CaughtUp())
+    assert await call.code() is grpc.StatusCode.OK
 
 
 async def test_the_token_of_get_run_and_of_a_submission_continue_from_that_state(
@@ -247,11 +258,12 @@ async def test_an_old_watch_is_asked_to_come_again(server_settings: Settings, ob
         archive = Archive(client=client, data_directory=settings.data_directory, image_id=obedient_image)
         run = await archive.start(await archive.convention(), check=WAIT)
         await archive.until(run, "hook_started")
-        heard = await watched(Stubs(channel), run)
+        heard, error = await read_to_error(Stubs(channel).runs.WatchRun(pb.WatchRunRequest(name=run)))
         assert heard[-1].closing.reason == pb.CLOSING_REASON_REBALANCE
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "REBALANCE")
         # The client goes on by itself, and its user sees no seam.
         whole = asyncio.create_task(archive.end_of(run))
-        await watched(Stubs(channel), run)
+        await read_to_error(Stubs(channel).runs.WatchRun(pb.WatchRunRequest(name=run)))
         archive.go(run)
         assert (await whole).state == pb.RUN_STATE_COMPLETED
 
@@ -271,11 +283,11 @@ async def test_a_server_that_stops_tells_who_watches_and_who_follows_a_log(
             watch = stubs.runs.WatchRun(pb.WatchRunRequest(name=run))
             log = stubs.runs.ReadRunLog(pb.ReadRunLogRequest(name=f"{run}/executions/check", follow=True))
             assert (await log.read()).text == "hello\n"
-            heard = [await watch.read()]
+            await watch.read()
             began = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - began < 4  # nobody's clock was waited for
-        heard += await rest_of(watch)
-        assert heard[-1].closing.reason == pb.CLOSING_REASON_SERVER_DRAINING
-        assert await watch.code() is grpc.StatusCode.OK
+        rest, error = await read_to_error(watch)
+        assert rest[-1].closing.reason == pb.CLOSING_REASON_SERVER_DRAINING
+        assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
         error = await refusal(log.read())
         assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")

@@ -9,7 +9,7 @@ import pytest
 
 from osa_grpc.client.channel import Stubs
 from osa_grpc.wire import pb
-from tests.fixtures.archive import WAIT, Archive, kinds, progress, refusal, rows, until
+from tests.fixtures.archive import WAIT, Archive, kinds, progress, read_to_error, refusal, rows, until
 from tests.fixtures.server_process import Serving
 
 HOOK = progress("begun") + WAIT + rows('{"score": 1}')
@@ -43,10 +43,9 @@ async def test_a_server_that_is_stopped_tells_watchers_leaves_no_container_and_g
             first = await call.read()
             assert first.events
             stopping = asyncio.create_task(server.signalled(number))
-            last = first
-            while (answer := await call.read()) is not grpc.aio.EOF:
-                last = answer
-            assert await call.code() is grpc.StatusCode.OK
+            rest, error = await read_to_error(call)
+            assert (error.code, error.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
+    last = rest[-1]
     assert last.closing.reason == pb.CLOSING_REASON_SERVER_DRAINING
     assert last.closing.HasField("retry_delay")
     assert await stopping == 0

@@ -22,7 +22,7 @@ func (t *traveller) watch(ctx context.Context) (saw, error) {
 		history.pause = time.Second
 		err := t.follow(ctx, history)
 		switch {
-		case history.end != "" && err == nil:
+		case err == nil: // with OK there is nothing more to come
 			return saw{
 				"connections": history.connections,
 				"each_once":   history.eachOnce(),
@@ -32,9 +32,9 @@ func (t *traveller) watch(ctx context.Context) (saw, error) {
 			}, nil
 		case errors.Is(err, errCut):
 			history.pause = 0 // only to show that nothing is lost: a client of yours does not cut its own connections
-		case err == nil || status.Code(err) == codes.Unavailable:
-			// OK without run_finished comes after `closing`: the server goes, or spreads its watchers. The token is exact, so nothing is missed and
-			// nothing comes twice, whoever cut the connection.
+		case status.Code(err) == codes.Unavailable:
+			// The connection was lost, or the server goes or spreads its watchers, and has said so by `closing`. The token is exact, so nothing is
+			// missed and nothing comes twice, whoever ended the stream.
 		default:
 			return nil, err
 		}

@@ -166,8 +166,8 @@ class Traveller:
     async def watch(self) -> Saw:
         """Follow the run to its end.
 
-        The client goes on by itself when a connection breaks. Here it is closed in the middle, as if this program had died,
-        and another one goes on with the token.
+        The client goes on by itself when a connection breaks or the server says `closing`; after OK there is nothing more
+        to come. Here it is closed in the middle, as if this program had died, and another one goes on with the token.
         """
         history = History()
         messages = self.client.watch_run_batches(self.run, on_interruption=history.interrupted)

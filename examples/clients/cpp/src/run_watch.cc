@@ -35,12 +35,13 @@ bool RunWatch::follow(Archive& archive) {
       return false;
     }
   }
-  // Whoever ended it, and where: the token is exact, so nothing is missed and nothing comes twice.
   grpc::Status status = stream->Finish();
   closed_with = name_of(status.error_code());
-  if (!status.ok() && (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures_ > 60)) throw RpcError(status);
-  // Only `run_finished` is the end of a run. An OK without it comes after `closing`: the server stops, or spreads its watchers.
-  return !end.empty();
+  if (status.ok()) return true;
+  // UNAVAILABLE: the connection was lost, or the server goes or spreads its watchers, and has said so by `closing`. The token is exact, so
+  // nothing is missed and nothing comes twice, whoever ended the stream.
+  if (status.error_code() != grpc::StatusCode::UNAVAILABLE || ++failures_ > 60) throw RpcError(status);
+  return false;
 }
 
 void RunWatch::take(const osa::RunEvent& event) {

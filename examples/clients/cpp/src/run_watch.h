@@ -12,8 +12,8 @@ class RunWatch {
   // The token comes with the answer to a submission, or with that to GetRun.
   RunWatch(std::string run, std::string token) : run_(std::move(run)), token_(std::move(token)) {}
 
-  // Follows the run until its end was seen, or this connection's. Returns whether the run has ended; if it has not, call this again
-  // with a new connection, after `pause()`. Throws RpcError when the watch can not go on.
+  // Follows the run until all was seen, or this connection ends. Returns whether there is nothing more to come; otherwise call this
+  // again with a new connection, after `pause()`. Throws RpcError when the watch can not go on.
   bool follow(Archive& archive);
 
   std::chrono::milliseconds pause() const { return pause_; }

@@ -23,6 +23,8 @@ pub struct RunWatch {
     token: String,
     stream: Option<Streaming<WatchRunResponse>>,
     failures: u32,
+    /// How long the server, which is about to end the stream, asked to wait.
+    asked_delay: Option<Duration>,
     /// How many connections there were so far.
     pub connections: u32,
 }
@@ -31,13 +33,13 @@ impl RunWatch {
     /// Watches a run from a token on (of `SubmitDeposition`, `GetRun` or an earlier watch); with an empty one from its first event.
     pub fn new(endpoint: Endpoint, run: impl Into<String>, token: impl Into<String>) -> Self {
         let (run, token) = (run.into(), token.into());
-        Self { endpoint, run, token, stream: None, failures: 0, connections: 0 }
+        Self { endpoint, run, token, stream: None, failures: 0, asked_delay: None, connections: 0 }
     }
 
-    /// The next events, none twice and none left out; `None` once the run has ended and all were given.
+    /// The next events, none twice and none left out; `None` once there is nothing more to come.
     ///
-    /// A stream can end in three ways. With OK, which the server says after `run_finished` only: this is the end. After `closing`, when the
-    /// server goes away: it says how long to wait. In any other way, when something broke. After the last two the token continues.
+    /// A stream can end in three ways. With OK: there is nothing more to come. With UNAVAILABLE after `closing`, when the server goes or
+    /// spreads its watchers: `closing` says how long to wait. In any other way, when something broke. After the last two the token continues.
     pub async fn next(&mut self) -> Result<Option<Vec<RunEvent>>, Status> {
         loop {
             let stream = match &mut self.stream {
@@ -56,9 +58,7 @@ impl RunWatch {
                     self.token = message.resume_token;
                     // What a newer server has to say that we do not know is `None`, as nothing to say is: go on.
                     if let Some(Control::Closing(closing)) = message.control {
-                        self.cut();
-                        let delay = closing.retry_delay.and_then(|d| Duration::try_from(d).ok());
-                        tokio::time::sleep(delay.unwrap_or(FIRST_DELAY)).await;
+                        self.asked_delay = closing.retry_delay.and_then(|d| Duration::try_from(d).ok());
                     }
                     // Bookmarks have no events: they say that server and connection are alive.
                     if !message.events.is_empty() {
@@ -92,7 +92,7 @@ impl RunWatch {
         Ok(RunServiceClient::new(channel).watch_run(request).await?.into_inner())
     }
 
-    /// Waits before the next attempt; gives the status back if another attempt would not help.
+    /// Waits before the next attempt, as long as the server asked, if it did; gives the status back if another attempt would not help.
     async fn back_off(&mut self, status: Status) -> Result<(), Status> {
         self.failures += 1;
         let passes = match (status.code(), reason(&status)) {
@@ -106,8 +106,8 @@ impl RunWatch {
         if !passes || self.failures > MOST_FAILURES {
             return Err(status);
         }
-        let delay = FIRST_DELAY.saturating_mul(1 << (self.failures - 1).min(16)).min(LONGEST_DELAY);
-        tokio::time::sleep(delay).await;
+        let own_delay = FIRST_DELAY.saturating_mul(1 << (self.failures - 1).min(16)).min(LONGEST_DELAY);
+        tokio::time::sleep(self.asked_delay.take().unwrap_or(own_delay)).await;
         Ok(())
     }
 }

@@ -14,7 +14,8 @@ export async function watch(traveller: Traveller) {
     history.pauseMs = 1000;
     try {
       const cut = await follow(traveller, history);
-      if (!cut && history.end) {
+      if (!cut) {
+        // With OK there is nothing more to come.
         return {
           connections: history.connections,
           each_once: history.sequences.every((sequence, i) => sequence === BigInt(i + 1)),
@@ -23,18 +24,18 @@ export async function watch(traveller: Traveller) {
           closed_with: "OK", // anything else is thrown
         };
       }
-      // OK without run_finished comes after `closing`: the server goes, or spreads its watchers.
     } catch (error) {
+      // Unavailable: the connection was lost, or the server goes or spreads its watchers, and has said so by `closing`.
       if (ConnectError.from(error).code !== Code.Unavailable) throw error;
     }
-    // The token is exact, so nothing is missed and nothing comes twice, whoever cut the connection.
+    // The token is exact, so nothing is missed and nothing comes twice, whoever ended the stream.
     traveller.connection.close();
     await sleep(history.pauseMs);
     traveller.connection = connect(traveller.address);
   }
 }
 
-/** Reads one stream to its end, keeping the token of what was seen. Cuts the first one after `hook_started`. */
+/** Reads one stream to its end, keeping the token of what was seen. Cuts the first one after `hook_started`; returns whether it did. */
 async function follow(traveller: Traveller, history: History): Promise<boolean> {
   const call = new AbortController();
   const stream = traveller.connection.runs.watchRun(

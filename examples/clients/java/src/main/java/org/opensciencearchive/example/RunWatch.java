@@ -33,9 +33,9 @@ final class RunWatch {
     }
 
     /**
-     * Follows the run until its end was seen, or this connection is.
+     * Follows the run until all was seen, or this connection ends.
      *
-     * @return whether the run has ended; if it has not, call this again with a new connection after {@link #pause}
+     * @return whether there is nothing more to come; otherwise call this again with a new connection after {@link #pause}
      * @throws StatusException when the watch can not go on
      */
     boolean follow(Archive archive) throws StatusException, InterruptedException {
@@ -45,7 +45,7 @@ final class RunWatch {
                 WatchRunRequest.newBuilder().setName(run).setResumeToken(token).build());
         try {
             WatchRunResponse response;
-            while ((response = call.read()) != null) { // null: the stream has ended with OK
+            while ((response = call.read()) != null) { // null: the stream has ended with OK, and there is nothing more to come
                 failures = 0;
                 response.getEventsList().forEach(this::take);
                 token = response.getResumeToken(); // covers these events: to be kept once they are dealt with
@@ -58,17 +58,18 @@ final class RunWatch {
                 }
             }
             closedWith = Status.Code.OK;
+            return true;
         } catch (StatusException broken) {
-            // Whoever broke it, and where: the token is exact, so nothing is missed and nothing comes twice.
+            // UNAVAILABLE: the connection was lost, or the server goes or spreads its watchers, and has said so by `closing`. The token is
+            // exact, so nothing is missed and nothing comes twice, whoever ended the stream.
             closedWith = broken.getStatus().getCode();
             if (closedWith != Status.Code.UNAVAILABLE || ++failures > 60) {
                 throw broken;
             }
+            return false;
         } finally {
             call.cancel("no longer needed", null); // does nothing once the call is over
         }
-        // Only `run_finished` is the end of a run. An OK without it comes after `closing`: the server stops, or spreads its watchers.
-        return !end.isEmpty();
     }
 
     /** Waits as the server asked, or a second. */
