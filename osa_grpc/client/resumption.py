@@ -75,7 +75,7 @@ class Resumption:
 
 
 def _may_pass(error: OsaRpcError) -> bool:
-    if error.code is grpc.StatusCode.UNAVAILABLE:
+    if error.code is grpc.StatusCode.UNAVAILABLE or error.reason == "SLOW_CONSUMER":
         return True
     return error.code in _CUT_BY_TRANSPORT and not error.reason
 

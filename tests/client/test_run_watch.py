@@ -147,6 +147,12 @@ def test_a_reset_stream_is_resumed() -> None:
     assert one.interrupted(error(grpc.StatusCode.INTERNAL)) == 1
 
 
+def test_one_that_was_let_go_for_its_slowness_is_resumed() -> None:
+    one = watch()
+    one.take(batch(1))
+    assert one.interrupted(error(grpc.StatusCode.RESOURCE_EXHAUSTED, "SLOW_CONSUMER")) == 1
+
+
 def test_waits_grow_until_something_is_received() -> None:
     one = watch()
     one.take(batch(1))

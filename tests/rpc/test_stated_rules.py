@@ -52,6 +52,8 @@ class Asked:
         request: Any = place.request(value)
         if place.method.name == "ListFiles" and place.field.name != "parent":
             request.parent = self._deposition
+        if place.method.name == "UpdateDeposition":
+            request.deposition.metadata.SetInParent()
         code, fields = await self._call(place, request.SerializeToString())
         if code is grpc.StatusCode.INVALID_ARGUMENT:
             assert fields == {place.at}, f"{place} = {value!r}: refused for {fields}"
