@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -226,28 +226,36 @@ class Database:
             except BaseException as error:
                 # Where the connection is gone the server has rolled back; what happened first is what counts.
                 with contextlib.suppress(*_BROKEN):
-                    await transaction.rollback()
+                    await _to_its_end(transaction.rollback())
                 if isinstance(error, asyncpg.ReadOnlySQLTransactionError) and not readonly:
                     raise UnavailableError(
                         "The database takes no writes at present.", reason="DATABASE_READ_ONLY"
                     ) from error
                 raise
-            await transaction.commit()
+            await _to_its_end(transaction.commit())
 
 
 async def _begin(transaction: Transaction) -> None:
-    """Begin it. A cancellation meanwhile waits for that, and undoes it.
-
-    The driver cannot tell whether a transaction whose beginning was cancelled is open; the pool, given its connection, would log an
-    error and find out.
-    """
-    beginning = asyncio.create_task(transaction.start(), name="begin")
     try:
-        await asyncio.shield(beginning)
+        await _to_its_end(transaction.start())
     except asyncio.CancelledError:
         with contextlib.suppress(*_BROKEN):
-            await asyncio.wait_for(beginning, _ANSWER_MARGIN.total_seconds())
             await transaction.rollback()
+        raise
+
+
+async def _to_its_end(step: Coroutine[object, object, None]) -> None:
+    """Take a step of a transaction: its begin, or its end. A cancellation meanwhile is heard after it.
+
+    The driver cannot tell whether a transaction is open whose step was cancelled; the pool, given its connection, would log an
+    error and find out.
+    """
+    taking = asyncio.create_task(step)
+    try:
+        await asyncio.shield(taking)
+    except asyncio.CancelledError:
+        with contextlib.suppress(*_BROKEN):
+            await asyncio.wait_for(taking, _ANSWER_MARGIN.total_seconds())
         raise
 
 

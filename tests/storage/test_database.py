@@ -19,7 +19,7 @@ async def terminate(dsn: str, pid: int) -> None:
     await connection.close()
 
 
-async def test_a_transaction_that_is_cancelled_as_it_begins_is_undone_without_a_word(
+async def test_a_transaction_that_is_cancelled_as_it_begins_or_ends_leaves_none_open_and_no_word(
     database_dsn: str,
 ) -> None:
     complaints: list[dict[str, object]] = []
@@ -30,8 +30,37 @@ async def test_a_transaction_that_is_cancelled_as_it_begins_is_undone_without_a_
             async with database.transaction():
                 pass
 
-        for steps in range(30):
+        for moment in range(200):
             using = asyncio.create_task(use())
+            if moment < 30:
+                for _ in range(moment):
+                    await asyncio.sleep(0)
+            else:
+                await asyncio.sleep(moment * 1e-5)
+            using.cancel()
+            await asyncio.gather(using, return_exceptions=True)
+        async with database.acquire() as connection:
+            assert not connection.is_in_transaction()
+    assert complaints == []
+
+
+async def test_a_transaction_that_is_cancelled_as_it_is_undone_leaves_none_open_and_no_word(
+    database_dsn: str,
+) -> None:
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with Database(dsn=database_dsn, max_size=1) as database:
+
+        async def use(began: asyncio.Event) -> None:
+            async with database.transaction():
+                began.set()
+                await asyncio.Event().wait()
+
+        for steps in range(20):
+            began = asyncio.Event()
+            using = asyncio.create_task(use(began))
+            await began.wait()
+            using.cancel()
             for _ in range(steps):
                 await asyncio.sleep(0)
             using.cancel()
